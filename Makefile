@@ -1,0 +1,46 @@
+# Every target makes the environment that it needs; nothing has to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TEXT ?=
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help setup lint format type floors test test-slow bench docs quickstart clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): setup.cfg requirements/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "keras_lm needs Python 3.11 or newer. Received: $$($(PYTHON) --version). Say PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --use-pep517 -c requirements/constraints.txt -e '.[test]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv and install the package with its test extra
+
+lint: $(STAMP) ## ruff, mypy and the floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(MAKE) --no-print-directory type floors
+
+format: $(STAMP) ## rewrite the code as ruff formats it
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+type: $(STAMP) ## mypy
+	$(BIN)/mypy
+
+floors: $(STAMP) ## no floor imports one above it
+	$(BIN)/lint-imports
+
+test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## the long tests; they install old TensorFlow wheels into environments of their own
+	$(BIN)/python -m pytest -m "slow or network"
+
+clean: ## remove the environment and everything that was generated
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,40 @@
+"""Language models for TensorFlow and Keras 3, from raw text to TensorFlow Serving.
+
+Importing this package imports neither TensorFlow nor Keras: every public name is found on first use.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_lm.backend import require_tensorflow
+from keras_lm.version import __version__
+
+if TYPE_CHECKING:
+    from keras_lm import data as data
+    from keras_lm import generation as generation
+    from keras_lm import layers as layers
+    from keras_lm import models as models
+    from keras_lm import tokenizers as tokenizers
+    from keras_lm import training as training
+    from keras_lm.models.bert import BERT as BERT
+    from keras_lm.models.gpt import GPT as GPT
+    from keras_lm.serving.export import export as export
+
+require_tensorflow()
+
+_HOME = {"BERT": "models.bert", "GPT": "models.gpt", "export": "serving.export"}
+_FLOORS = ("data", "generation", "layers", "models", "serving", "tokenizers", "training")
+
+__all__ = ["__version__", *_HOME, *_FLOORS]
+
+
+def __getattr__(name: str) -> object:
+    if name in _FLOORS:
+        return importlib.import_module(f"keras_lm.{name}")
+    if name not in _HOME:
+        raise AttributeError(f"module 'keras_lm' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"keras_lm.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

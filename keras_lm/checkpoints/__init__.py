@@ -1,0 +1,1 @@
+"""Directories of other libraries, in and out."""

@@ -1,0 +1,1 @@
+"""Decoding: ids in, ids out."""
