@@ -1,0 +1,296 @@
+"""What both kinds of tokenizer share: one vocabulary, read by two engines.
+
+On the host the `tokenizers` library does the work; in the graph core TensorFlow operations do. The
+library is the reference, and the tests hold the graph to it, id by id.
+
+B batch, T length, V vocabulary.
+"""
+
+import abc
+import functools
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tokenizers
+
+from keras_lm.tokenizers import packing
+from keras_lm.tokenizers.constants import constant
+from keras_lm.tokenizers.special_tokens import SpecialTokens
+
+Tensor = Any
+
+_NAMES = {"end_token": "eos_token"}  # Hugging Face's names, where they differ
+
+
+class Tokenizer(abc.ABC):
+    """Text to ids and back, on the host and in the graph. Abstract.
+
+    Invalid UTF-8 is read as Python's `decode("utf-8", "replace")` reads it, everywhere.
+
+    A concrete class builds `host`, calls this constructor, and adds `_tokenize`, `_detokenize`,
+    `_vocabulary_files`, `_hugging_face_config` and `get_config`.
+
+    Args:
+        host: the library's engine, without truncation and padding.
+        special_tokens: "text": a literal "[SEP]" in a text is text. "parse": it is the special
+            token, the library's default.
+        pad_token: the token of each role, or None. Each must be in the vocabulary.
+        unk_token: see `pad_token`.
+        cls_token: see `pad_token`.
+        sep_token: see `pad_token`.
+        mask_token: see `pad_token`.
+        end_token: see `pad_token`.
+
+    Attributes:
+        host: `tokenizers.Tokenizer`.
+        special_tokens: "text" or "parse".
+        tokens: list of strings, id to token.
+        vocab_size: V.
+        special_ids: the ids of all special tokens, ascending.
+        pad_id: int, or None; and so `unk_id`, `cls_id`, `sep_id`, `mask_id`, `end_id`.
+
+    Raises:
+        ValueError: an unknown value of `special_tokens`, a role's token that the vocabulary lacks,
+            or a vocabulary with holes.
+    """
+
+    def __init__(
+        self,
+        host: tokenizers.Tokenizer,
+        *,
+        special_tokens: str = "text",
+        pad_token: str | None = None,
+        unk_token: str | None = None,
+        cls_token: str | None = None,
+        sep_token: str | None = None,
+        mask_token: str | None = None,
+        end_token: str | None = None,
+    ):
+        if special_tokens not in ("text", "parse"):
+            raise ValueError(
+                'special_tokens must be "text" or "parse". '
+                f"Received: special_tokens={special_tokens!r}"
+            )
+        self.host = host
+        self.host.encode_special_tokens = special_tokens == "text"
+        self.special_tokens = special_tokens
+        self._ids: dict[str, int] = host.get_vocab(with_added_tokens=True)
+        self.tokens: list[str] = sorted(self._ids, key=self._ids.__getitem__)
+        self.vocab_size = len(self.tokens)
+        if [self._ids[token] for token in self.tokens] != list(range(self.vocab_size)):
+            raise ValueError(
+                "The ids of a vocabulary must be 0 .. V-1, each once. "
+                f"Received: {self.vocab_size} tokens, ids up to {max(self._ids.values())}"
+            )
+        self._added = dict(sorted(host.get_added_tokens_decoder().items()))
+        self.special_ids = tuple(id_ for id_, token in self._added.items() if token.special)
+        self._roles = {
+            "pad_token": pad_token,
+            "unk_token": unk_token,
+            "cls_token": cls_token,
+            "sep_token": sep_token,
+            "mask_token": mask_token,
+            "end_token": end_token,
+        }
+        roles = {name: self._role(token) for name, token in self._roles.items()}
+        self.pad_id = roles["pad_token"]
+        self.unk_id = roles["unk_token"]
+        self.cls_id = roles["cls_token"]
+        self.sep_id = roles["sep_token"]
+        self.mask_id = roles["mask_token"]
+        self.end_id = roles["end_token"]
+
+    def _role(self, token: str | None) -> int | None:
+        return None if token is None else self.id(token)
+
+    def id(self, token: str) -> int:
+        """The id of a token; raises ValueError where the vocabulary has none."""
+        if token not in self._ids:
+            raise ValueError(f"A token must be in the vocabulary. Received: {token!r}")
+        return self._ids[token]
+
+    # On the host.
+
+    def encode(
+        self, text: str | bytes, pair: str | bytes | None = None, *, add_special_tokens: bool = True
+    ) -> list[int]:
+        """Ids of a text or a pair, as the `tokenizers` library gives them.
+
+        Args:
+            text: str, or bytes in UTF-8.
+            pair: a second text, or None.
+            add_special_tokens: whether `[CLS]` and the like are added, where the kind has them.
+        """
+        second = None if pair is None else _text(pair)
+        return self.host.encode(_text(text), second, add_special_tokens=add_special_tokens).ids
+
+    def encode_batch(
+        self, texts: Iterable[str | bytes], *, add_special_tokens: bool = False
+    ) -> list[list[int]]:
+        """Ids of many texts, on the library's threads."""
+        if isinstance(texts, str | bytes):
+            raise TypeError(f"encode_batch takes many texts. Received: one, {texts!r:.80}")
+        batch = [_text(text) for text in texts]
+        encodings = self.host.encode_batch_fast(batch, add_special_tokens=add_special_tokens)
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """The text of ids; ids outside of the vocabulary, such as a padding of -1, are skipped."""
+        known = [id_ for id_ in np.asarray(ids, np.int64).tolist() if 0 <= id_ < self.vocab_size]
+        return self.host.decode(known, skip_special_tokens=skip_special_tokens)
+
+    # In the graph.
+
+    def tokenize(self, strings: Tensor) -> Tensor:
+        """Ids of texts, in the graph, without special tokens added.
+
+        Args:
+            strings: string `(B,)`.
+
+        Returns:
+            int32 RaggedTensor `(B, None)`: row by row what `encode` gives without special tokens.
+
+        Raises:
+            ValueError: `strings` is not a vector.
+        """
+        strings = tf.convert_to_tensor(strings, tf.string)
+        if strings.shape.rank is None:
+            strings = tf.ensure_shape(strings, [None])
+        if strings.shape.rank != 1:
+            raise ValueError(f"strings must have shape (B,). Received: {strings.shape}")
+        if self.special_tokens == "parse":
+            return self._special.tokenize(strings, self._tokenize)
+        return self._tokenize(strings)
+
+    def detokenize(self, ids: Tensor, skip_special_tokens: bool = True) -> Tensor:
+        """Texts of ids, in the graph.
+
+        Args:
+            ids: integers `(B, T)`, dense or a RaggedTensor. Ids outside of the vocabulary, such as
+                a padding of -1, are skipped.
+            skip_special_tokens: whether special tokens leave no text.
+
+        Returns:
+            string `(B,)`: row by row what `decode` gives.
+        """
+        ids = packing.ragged(ids)
+        id_N = ids.flat_values
+        inside_N = (id_N >= 0) & (id_N < self.vocab_size)
+        if skip_special_tokens:
+            special_N = tf.gather(self._is_special_V, tf.where(inside_N, id_N, 0))
+            inside_N &= ~special_N
+        kept = tf.where(inside_N)[:, 0]
+        return self._detokenize(
+            tf.RaggedTensor.from_value_rowids(
+                tf.gather(id_N, kept),
+                tf.gather(ids.value_rowids(), kept),
+                nrows=ids.nrows(),
+                validate=False,
+            )
+        )
+
+    def pack(self, first: Tensor, second: Tensor | None = None, *, max_length: int) -> dict:
+        """Ids of texts, or of pairs, to the dense rows that a model takes, in the graph.
+
+        Args:
+            first: RaggedTensor of integers `(B, None)`, as `tokenize` gives it.
+            second: the same, or None.
+            max_length: T. Longer texts lose their end; of pairs the longer text first.
+
+        Returns:
+            `token_ids` int32 `(B, T)`, `segment_ids` int32 `(B, T)`, `padding_mask` bool `(B, T)`.
+
+        Raises:
+            ValueError: a pair for a tokenizer that has no separator, or a `max_length` with no room
+                for the special tokens.
+        """
+        return packing.pack(
+            first,
+            second,
+            max_length=max_length,
+            start_id=self.cls_id,
+            separator_id=self.sep_id,
+            pad_id=0 if self.pad_id is None else self.pad_id,
+        )
+
+    @functools.cached_property
+    def _special(self) -> SpecialTokens:
+        return SpecialTokens(list(self._added.values()), list(self._added))
+
+    @functools.cached_property
+    def _is_special_V(self) -> Tensor:  # noqa: N802
+        return constant(np.isin(np.arange(self.vocab_size), self.special_ids))
+
+    @abc.abstractmethod
+    def _tokenize(self, strings: Tensor) -> Tensor:
+        """Strings `(B,)` to an int32 RaggedTensor `(B, None)`; special tokens are text here."""
+
+    @abc.abstractmethod
+    def _detokenize(self, ids: Tensor) -> Tensor:
+        """An int32 RaggedTensor `(B, None)` of ids of the vocabulary to strings `(B,)`."""
+
+    # Files.
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Writes the files that Hugging Face's libraries and `load` read.
+
+        Each file is written whole or not at all. The directory is made where it is missing.
+        """
+        directory = pathlib.Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        config = {
+            **{_NAMES.get(name, name): token for name, token in self._roles.items() if token},
+            **self._hugging_face_config(),
+            "split_special_tokens": self.special_tokens == "text",
+        }
+        files = {
+            **self._vocabulary_files(),
+            "tokenizer.json": self.host.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps(config, indent=2, ensure_ascii=False) + "\n",
+        }
+        for name, content in files.items():
+            _write(directory / name, content)
+
+    @abc.abstractmethod
+    def _vocabulary_files(self) -> dict[str, str]:
+        """The vocabulary in the kind's own files: name to content."""
+
+    @abc.abstractmethod
+    def _hugging_face_config(self) -> dict[str, Any]:
+        """What the kind adds to tokenizer_config.json."""
+
+    @abc.abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, the vocabulary included, as JSON can hold them."""
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Tokenizer":
+        """The tokenizer that `get_config` described; an unknown key raises TypeError."""
+        return cls(**config)
+
+
+def _text(text: str | bytes) -> str:
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "replace")
+    if not isinstance(text, str):
+        raise TypeError(f"A text must be str or bytes. Received: {type(text).__name__}")
+    return text
+
+
+def _write(path: pathlib.Path, content: str) -> None:
+    """Writes beside the file and renames: a reader sees the old file or the new one."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
