@@ -1,7 +1,7 @@
 """Code points, and tables over all of them, in the graph.
 
-A table has one value for each of the 1,114,112 code points. Most pages of 256 code points are alike,
-so two stages hold it: the place of each page, and the cells of the distinct pages.
+A table has one value for each of the 1,114,112 code points. Most pages of 256 code points are
+alike, so two stages hold it: the place of each page, and the cells of the distinct pages.
 
 N code points.
 """
@@ -52,5 +52,5 @@ class Table:
 
     def __call__(self, code_points: Tensor) -> Tensor:
         """The values of int32 code points, of any shape."""
-        place = tf.gather(self._places, code_points // _PAGE)
-        return tf.gather(self._cells, place + code_points % _PAGE)
+        place = tf.gather(self._places, tf.bitwise.right_shift(code_points, 8))
+        return tf.gather(self._cells, place + tf.bitwise.bitwise_and(code_points, _PAGE - 1))
