@@ -1,0 +1,93 @@
+"""A product over the last dimension, laid out so that TensorFlow fuses it with what follows."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.layers.activations import activation as find_activation
+from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.initializers import Initializer, side_by_side
+from keras_lm.layers.rows import as_before, flat_rows
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class Dense(RecordsArguments, keras.layers.Layer):
+    """`activation(x @ kernel + bias)` over the last dimension.
+
+    The numbers of `keras.layers.Dense`. The product is of flat rows, with `bias_add` and the
+    activation right behind it: the form that TensorFlow's CPU runtime fuses into one kernel.
+
+    Args:
+        units: F, width of the output.
+        activation: a name, see `keras_lm.layers.activation`. None: linear.
+        use_bias: whether to add a bias.
+        kernel_initializer: of the kernel; the bias starts at zero.
+        parts: number of equal column blocks of the kernel that are initialized each as a kernel of
+            its own (3 for a query, key and value projection in one).
+
+    Call arguments:
+        inputs: float `(..., D)`.
+
+    Returns:
+        float `(..., F)` in the compute dtype.
+
+    Raises:
+        ValueError: `units` is not positive, or no multiple of `parts`.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | None = None,
+        use_bias: bool = True,
+        *,
+        kernel_initializer: Initializer = "glorot_uniform",
+        parts: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if units < 1 or units % parts:
+            raise ValueError(
+                "units must be positive and a multiple of parts. "
+                f"Received: units={units}, parts={parts}"
+            )
+        self.units, self.use_bias, self.parts = units, use_bias, parts
+        self.activation = find_activation(activation)
+        self.kernel_initializer = kernel_initializer
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Makes the kernel `(D, F)` and the bias `(F,)`."""
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=side_by_side(self.kernel_initializer, self.parts),
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Multiplies; see the class."""
+        return as_before(self.activation(self.columns(flat_rows(inputs))), inputs)
+
+    def columns(self, rows_ND: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+        """Gives the columns `first .. last` of the linear output, float `(N, last - first)`.
+
+        Args:
+            rows_ND: float `(N, D)`.
+            first: of the kernel's columns.
+            last: behind the last column. None: to the end.
+        """
+        whole = first == 0 and last in (None, self.units)
+        kernel = self.kernel if whole else self.kernel[:, first:last]
+        rows_NF = tf.matmul(rows_ND, kernel)
+        if not self.use_bias:
+            return rows_NF
+        return tf.nn.bias_add(rows_NF, self.bias if whole else self.bias[first:last])
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Replaces the last dimension by `units`."""
+        return (*input_shape[:-1], self.units)

@@ -1,0 +1,80 @@
+"""Hidden states to logits over the vocabulary, at the masked positions only.
+
+B batch, T length, P masked positions, D hidden size, V vocabulary.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.dense import Dense
+from keras_lm.layers.embedding import TokenEmbedding
+from keras_lm.layers.initializers import Initializer
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class MaskedLMHead(RecordsArguments, keras.layers.Layer):
+    """Dense, activation, norm, then the product with the token table, and a bias.
+
+    Source: BERT (Devlin et al. 2019, arXiv:1810.04805, appendix A.2) and its released code.
+
+    Args:
+        vocab_size: V.
+        activation: of the dense layer, see `keras_lm.layers.activations`.
+        layer_norm_epsilon: of the norm.
+        kernel_initializer: of the dense layer.
+
+    Call arguments:
+        hidden: float `(B, T, D)`.
+        tokens: the `TokenEmbedding` whose table is shared.
+        masked_positions: int `(B, P)`, the places that are predicted. None: every place.
+
+    Returns:
+        float32 logits `(B, P, V)`, or `(B, T, V)`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        activation: str = "gelu",
+        *,
+        layer_norm_epsilon: float = 1e-12,
+        kernel_initializer: Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocab_size, self.activation = vocab_size, activation
+        self.kernel_initializer = kernel_initializer
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=layer_norm_epsilon, name="norm", dtype=self.dtype_policy
+        )
+
+    def build(self, hidden_shape: tuple[int | None, ...], **shapes: Any) -> None:
+        """Makes the dense layer `(D, D)`, the norm and the bias `(V,)`."""
+        width = hidden_shape[-1]
+        self.dense = Dense(
+            width,
+            self.activation,
+            kernel_initializer=self.kernel_initializer,
+            name="dense",
+            dtype=self.dtype_policy,
+        )
+        self.dense.build((None, width))
+        self.norm.build((None, width))
+        # In float32 under mixed precision too: it is added to float32 logits.
+        self.bias = self.add_weight(
+            name="bias", shape=(self.vocab_size,), initializer="zeros", autocast=False
+        )
+        self.built = True
+
+    def call(
+        self, hidden: Tensor, tokens: TokenEmbedding, masked_positions: Tensor | None = None
+    ) -> Tensor:
+        """Predicts; see the class."""
+        if masked_positions is not None:
+            hidden = tf.gather(hidden, masked_positions, batch_dims=1)
+        return tokens.logits(self.norm(self.dense(hidden))) + self.bias

@@ -1,0 +1,121 @@
+"""Where a token stands, added to what it is.
+
+B batch, T length, D width of the input, P width of the positions.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.dense import Dense
+from keras_lm.layers.initializers import Initializer, fresh
+from keras_lm.layers.rows import shape_of
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class PositionalEncoding(RecordsArguments, keras.layers.Layer):
+    """Adds an encoding of each position to the input.
+
+    Sinusoidal (Vaswani et al. 2017, arXiv:1706.03762, section 3.5): the encoding of position p has
+    `sin(p / 10000^(2i/P))` at 2i and the cosine at 2i + 1. Learned (the same section; BERT and
+    GPT): a row of a table.
+
+    Args:
+        max_length: how many positions there are.
+        kind: `"learned"` or `"sinusoidal"`.
+        size: P, width of the encoding. None: the width of the input; where it differs, the
+            encoding is projected to the width of the input by a kernel `(P, D)` without bias.
+        embeddings_initializer: of the learned table and of the projection.
+
+    Call arguments:
+        inputs: float `(B, T, D)`.
+        offset: int `(B,)` or scalar, the position of each row's first token. None: 0.
+        positions: int `(B, T)`, the position of each token; instead of `offset`.
+
+    Returns:
+        float `(B, T, D)`, `inputs` and the encodings added up.
+
+    Raises:
+        ValueError: an unknown kind; sizes that are not positive; an input longer than `max_length`.
+    """
+
+    def __init__(
+        self,
+        max_length: int,
+        kind: str = "learned",
+        size: int | None = None,
+        *,
+        embeddings_initializer: Initializer = "uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if kind not in ("learned", "sinusoidal"):
+            raise ValueError(f"kind must be 'learned' or 'sinusoidal'. Received: {kind!r}")
+        if max_length < 1 or (size is not None and size < 1):
+            raise ValueError(
+                "max_length and size must be positive. "
+                f"Received: max_length={max_length}, size={size}"
+            )
+        self.max_length, self.kind, self.size = max_length, kind, size
+        self.embeddings_initializer = embeddings_initializer
+        self.projection: Dense | None = None
+
+    def build(self, input_shape: tuple[int | None, ...], **shapes: Any) -> None:
+        """Makes the table `(max_length, P)` if learned, and the projection if P is not D."""
+        self.width = self.size or input_shape[-1]
+        if self.kind == "learned":
+            self.embeddings = self.add_weight(
+                name="embeddings",
+                shape=(self.max_length, self.width),
+                initializer=fresh(self.embeddings_initializer),
+            )
+        if self.width != input_shape[-1]:
+            self.projection = Dense(
+                input_shape[-1],
+                use_bias=False,
+                kernel_initializer=fresh(self.embeddings_initializer),
+                name="projection",
+                dtype=self.dtype_policy,
+            )
+            self.projection.build((None, self.width))
+        self.built = True
+
+    def call(
+        self, inputs: Tensor, offset: Tensor | None = None, positions: Tensor | None = None
+    ) -> Tensor:
+        """Adds the encodings; see the class."""
+        length = shape_of(inputs)[1]
+        if isinstance(length, int) and length > self.max_length:
+            raise ValueError(
+                f"The input may have at most max_length={self.max_length} positions. "
+                f"Received: {length} positions"
+            )
+        if positions is None:
+            positions = tf.range(length)[None]
+            if offset is not None:
+                positions += tf.reshape(tf.cast(offset, "int32"), [-1, 1])
+        encoding = self._encoding(positions)
+        if self.projection is not None:
+            encoding = self.projection(encoding)
+        return inputs + tf.cast(encoding, inputs.dtype)
+
+    def _encoding(self, positions: Tensor) -> Tensor:
+        """Gives the encoding of each position, `(..., P)`."""
+        if self.kind == "learned":
+            return tf.gather(tf.convert_to_tensor(self.embeddings), positions)
+        frequency = 10_000.0 ** (-2 * np.arange((self.width + 1) // 2) / self.width)
+        angle = tf.cast(positions, "float32")[..., None] * frequency.astype("float32")
+        pair = tf.stack([tf.sin(angle), tf.cos(angle)], axis=-1)
+        # An odd width has one sine more than cosines.
+        return tf.reshape(pair, [*shape_of(angle)[:-1], 2 * len(frequency)])[..., : self.width]
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...], **shapes: Any
+    ) -> tuple[int | None, ...]:
+        """Leaves the shape as it is."""
+        return input_shape
