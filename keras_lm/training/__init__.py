@@ -1,5 +1,18 @@
 """The base model, optimizers, schedules."""
 
 from keras_lm.training.language_model import LanguageModel
+from keras_lm.training.metrics import Perplexity
+from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
+from keras_lm.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Schedule
 
-__all__ = ["LanguageModel"]
+__all__ = [
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "InverseSquareRoot",
+    "LanguageModel",
+    "Linear",
+    "LossScaleOptimizer",
+    "Perplexity",
+    "Schedule",
+]

@@ -1,0 +1,98 @@
+"""Remembers what a model was constructed with, so that no size is written twice."""
+
+import inspect
+from typing import Any
+
+import keras
+
+
+class _Arguments:
+    """Arguments by name. An object, so that Keras neither tracks nor wraps the values."""
+
+    def __init__(self, cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        signature = inspect.signature(cls.__init__)
+        try:
+            bound = signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}: {error}") from None
+        bound.apply_defaults()
+        values = dict(bound.arguments)
+        del values[next(iter(signature.parameters))]  # self
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                values.update(values.pop(name))
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                raise TypeError(
+                    "The constructor of a language model names each of its arguments, or it could "
+                    f"not be restored. Received: {cls.__name__}.__init__(*{name})"
+                )
+        self.values = values
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _serialize(value: Any) -> Any:
+    if not _is_plain(value):
+        return keras.saving.serialize_keras_object(value)
+    # A list, for what JSON gives back is a list.
+    return list(value) if isinstance(value, tuple) else value
+
+
+class RecordedArguments:
+    """For models: `get_config` from the constructor's arguments, `from_config` as `cls(**config)`.
+
+    To stand before the Keras class. A subclass creates its weights in `build(input_shape=None)`
+    from its arguments alone, so that a file restores without data.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Records the arguments before the constructor can change them."""
+        arguments = _Arguments(cls, args, kwargs)
+        model = super().__new__(cls, *args, **kwargs)
+        object.__setattr__(model, "_arguments", arguments)
+        return model
+
+    @property
+    def constructor_arguments(self) -> dict[str, Any]:
+        """The arguments by name, defaults filled in."""
+        return dict(self._arguments.values)  # type: ignore[attr-defined]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, flat; objects among them serialized by Keras."""
+        policy = self.dtype_policy  # type: ignore[attr-defined]
+        plain_policy = type(policy) is keras.dtype_policies.DTypePolicy
+        values = {
+            **self.constructor_arguments,
+            "name": self.name,  # type: ignore[attr-defined]
+            "dtype": policy.name if plain_policy else policy,
+        }
+        return {name: _serialize(value) for name, value in values.items()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """Returns `cls(**config)`, objects among the values restored by Keras first.
+
+        Raises:
+            TypeError: a key is no argument of the constructor.
+        """
+        return cls(
+            **{
+                name: value
+                if _is_plain(value)
+                else keras.saving.deserialize_keras_object(value, custom_objects=custom_objects)
+                for name, value in config.items()
+            }
+        )
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Says whether there are weights to restore; the sizes are in `get_config`."""
+        return {"input_shape": None} if self.built else None  # type: ignore[attr-defined]
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Creates the weights, from the arguments alone."""
+        if not self.built:  # type: ignore[attr-defined]
+            self.build(None)  # type: ignore[attr-defined]

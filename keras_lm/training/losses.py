@@ -1,0 +1,88 @@
+"""Cross-entropy of tokens, and its mean over the batch of all replicas.
+
+B batch, T positions of a row (P of them where only masked ones are predicted), V classes.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+
+def token_cross_entropy(
+    labels: Tensor, logits: Tensor, weights: Tensor = None
+) -> tuple[Tensor, Tensor]:
+    """Returns the cross-entropy of each token and the token's weight.
+
+    Args:
+        labels: int `(B, T)`, or `(B,)`. Where the weight is 0 it may be any number.
+        logits: float `(B, T, V)`, or `(B, V)`.
+        weights: float of the labels' shape, or `(B,)` for whole rows; None: every label counts one.
+
+    Returns:
+        Both float32 of the labels' shape.
+
+    Raises:
+        ValueError: the labels' rank is not that of the logits without classes.
+    """
+    labels, logits = tf.convert_to_tensor(labels), tf.convert_to_tensor(logits)
+    if labels.shape.rank != logits.shape.rank - 1:
+        raise ValueError(
+            "Labels must have the shape of the logits without the last dimension. "
+            f"Received: labels {labels.shape}, logits {logits.shape}"
+        )
+    labels = tf.cast(labels, tf.int32)
+    weight = tf.ones_like(labels, tf.float32)
+    if weights is not None:
+        weights = tf.cast(weights, tf.float32)
+        while weights.shape.rank < labels.shape.rank:
+            weights = weights[..., None]
+        weight = weight * weights
+        # Labels of no weight are often -1 or -100, which is no class.
+        labels = tf.where(weight > 0, labels, 0)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
+    return loss, weight
+
+
+def replica_context() -> Any:
+    """Returns the context of a replica that is one of several, else None."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return context
+
+
+def global_mean(
+    sums: list[Tensor], counts: list[Tensor], shares: list[float], extra: Tensor
+) -> Tensor:
+    """Adds up means over the batch of all replicas, as one replica's part of them.
+
+    Keras sums the gradients of the replicas, and multiplies the loss it shows by their number N.
+    So the result's gradient is that of this replica's tokens over the tokens of all, and its value
+    is the N-th part of the loss of the global batch, the same on every replica.
+
+    Args:
+        sums: weighted sums of this replica, float32 scalars.
+        counts: their weights' sums.
+        shares: what each mean is multiplied with.
+        extra: added once, float32 scalar: the mean over the replicas.
+
+    Returns:
+        float32 scalar.
+    """
+    context = replica_context()
+    if context is None:
+        means = [
+            s * tf.math.divide_no_nan(a, n) for s, a, n in zip(shares, sums, counts, strict=True)
+        ]
+        return tf.add_n([*means, extra])
+    number = context.num_replicas_in_sync
+    here = tf.stop_gradient(tf.stack([*sums, *counts, extra]))
+    everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, here)
+    own, whole = extra / number, everywhere[-1] / number
+    for i, (share, own_sum) in enumerate(zip(shares, sums, strict=True)):
+        count = everywhere[len(sums) + i]
+        own += share * tf.math.divide_no_nan(own_sum, count)
+        whole += share * tf.math.divide_no_nan(everywhere[i], count)
+    return own + tf.stop_gradient(whole / number - own)

@@ -1,0 +1,148 @@
+"""What two replicas compute equals what one device computes from the same global batch."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from training_toys import Losses, Toy, both_heads, masked_rows
+
+from keras_lm.training import AdamW, LossScaleOptimizer
+
+BATCH, STEPS = 8, 3
+
+
+def batches(data, sizes, seed=0):
+    rows = tf.data.Dataset.from_tensor_slices(data(sum(sizes), seed))
+    parts = [rows.skip(sum(sizes[:i])).take(n).batch(n) for i, n in enumerate(sizes)]
+    dataset = parts[0]
+    for part in parts[1:]:
+        dataset = dataset.concatenate(part)
+    return dataset
+
+
+def train(strategy, data, *, optimizer=None, sizes=(BATCH,) * STEPS, **arguments):
+    """Trains a model; returns it with the loss of each batch and of the last one alone."""
+    keras.utils.set_random_seed(3)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = Toy(**arguments)
+        model.build(None)
+        model.compile(optimizer() if optimizer else None, learning_rate=None if optimizer else 0.01)
+    losses = Losses()
+    history = model.fit(batches(data, sizes), verbose=0, callbacks=[losses])
+    assert len(losses.values) == len(sizes)
+    return model, losses.values, history.history["loss"]
+
+
+def assert_equal(one, two):
+    np.testing.assert_allclose(two[1], one[1], atol=1e-6)
+    assert_equal_weights(one[0], two[0])
+
+
+def assert_equal_weights(one, two):
+    for ours, theirs in zip(one.weights, two.weights, strict=True):
+        np.testing.assert_allclose(theirs.numpy(), ours.numpy(), atol=1e-6, err_msg=ours.path)
+
+
+OPTIMIZERS = {
+    "the default one": None,
+    "clipped each": lambda: AdamW(0.01, clipnorm=0.05),
+    "clipped globally": lambda: AdamW(0.01, global_clipnorm=0.1),
+    "clipped by value": lambda: AdamW(0.01, clipvalue=0.01),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_two_replicas_with_uneven_masked_tokens_equal_one_device(replicas, optimizer):
+    one = train(None, masked_rows, optimizer=optimizer)
+    assert_equal(one, train(replicas, masked_rows, optimizer=optimizer))
+
+
+def test_two_heads_and_a_regularization_loss_equal_one_device(replicas):
+    arguments = {"heads": ("masked_lm", "next_sentence"), "penalty": 0.1}
+    one, two = train(None, both_heads, **arguments), train(replicas, both_heads, **arguments)
+    assert_equal(one, two)
+    for variable in two[0].trainable_variables:
+        first, second = (v.numpy() for v in variable.value.values)
+        np.testing.assert_array_equal(first, second, err_msg=variable.path)
+
+
+def test_batches_that_do_not_divide_equal_one_device(replicas):
+    # The last leaves one replica without a row: what Keras shows of that step is half of it, what
+    # it shows of the epoch is right.
+    sizes = (BATCH - 1, BATCH, 1)
+    one, two = train(None, masked_rows, sizes=sizes), train(replicas, masked_rows, sizes=sizes)
+    np.testing.assert_allclose(two[1][:2], one[1][:2], atol=1e-6)
+    np.testing.assert_allclose(two[2], one[2], atol=1e-6)
+    assert_equal_weights(one[0], two[0])
+
+    data = batches(masked_rows, (BATCH, BATCH, 3), seed=5)
+    ours, theirs = (m[0].evaluate(data, verbose=0, return_dict=True) for m in (one, two))
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert theirs[name] == pytest.approx(value, abs=1e-6), name
+
+
+def test_mixed_precision_trains_on_two_replicas(replicas):
+    # bfloat16 rounds, and needs nothing else; float16 takes the loss scale.
+    model, losses, _ = train(replicas, masked_rows, dtype="mixed_float16")
+    assert isinstance(model.optimizer, LossScaleOptimizer)
+    exact = train(None, masked_rows)[1]
+    np.testing.assert_allclose(losses, exact, atol=2e-2)
+
+
+def test_an_overflow_on_one_replica_is_skipped_by_all(replicas):
+    with replicas.scope():
+        variable = keras.Variable([1.0, 2.0])
+        optimizer = LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=8.0)
+        optimizer.build([variable])
+
+    @tf.function
+    def step(bad_replica):
+        def run():
+            here = tf.distribute.get_replica_context().replica_id_in_sync_group
+            gradient = tf.where(here == bad_replica, float("inf"), 8.0) * tf.ones(2)
+            optimizer.apply([gradient], [variable])
+
+        replicas.run(run)
+
+    step(tf.constant(1))
+    np.testing.assert_array_equal(variable.numpy(), [1.0, 2.0])
+    assert optimizer.dynamic_scale.numpy() == 4.0
+    step(tf.constant(-1))
+    np.testing.assert_allclose(variable.numpy(), [0.6, 1.6], rtol=1e-6)
+
+
+def test_compile_enters_the_scope_that_the_model_was_made_in(replicas):
+    with replicas.scope():
+        model = Toy()
+    model.compile(learning_rate=0.01)
+    inputs, labels, weights = masked_rows(BATCH)
+    model.fit(inputs, labels, sample_weight=weights, batch_size=BATCH, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 1
+
+
+def test_a_model_made_outside_the_scope_is_refused(replicas):
+    model = Toy()
+    model.compile()
+    with replicas.scope():
+        with pytest.raises(ValueError, match="constructed in the scope"):
+            model.compile()
+        with pytest.raises(ValueError, match="constructed in the scope"):
+            model.fit(*masked_rows(BATCH))
+
+
+def test_an_optimizer_made_outside_the_scope_is_refused(replicas):
+    optimizer = AdamW(0.01)
+    with replicas.scope():
+        model = Toy()
+        with pytest.raises(ValueError, match="scope of the same strategy"):
+            model.compile(optimizer)
+
+
+def test_xla_under_a_strategy_is_refused(replicas):
+    with replicas.scope():
+        model = Toy()
+    with pytest.raises(ValueError, match="jit_compile=True"):
+        model.compile(jit_compile=True)
