@@ -1,1 +1,6 @@
 """Text to ids and back."""
+
+from keras_lm.tokenizers.text_files import read_lines as read_lines
+from keras_lm.tokenizers.text_files import resolve as resolve
+from keras_lm.tokenizers.tokenizer import Tokenizer as Tokenizer
+from keras_lm.tokenizers.wordpiece import WordPiece as WordPiece
