@@ -4,3 +4,4 @@ from keras_lm.tokenizers.text_files import read_lines as read_lines
 from keras_lm.tokenizers.text_files import resolve as resolve
 from keras_lm.tokenizers.tokenizer import Tokenizer as Tokenizer
 from keras_lm.tokenizers.wordpiece import WordPiece as WordPiece
+from keras_lm.tokenizers.wordpiece_training import train_wordpiece as train_wordpiece

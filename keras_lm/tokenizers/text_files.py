@@ -63,6 +63,22 @@ def read_lines(source: Source) -> Iterator[str]:
     return _lines(resolve(source))
 
 
+def corpus(files: Source | None, texts: Iterable[str] | None) -> Iterator[str]:
+    """The lines of files, or texts: exactly one of the two.
+
+    Raises:
+        TypeError: both, neither, or one string as `texts`.
+    """
+    if (files is None) == (texts is None):
+        raise TypeError(
+            "Exactly one of files and texts must be given. "
+            f"Received: {'neither' if files is None else 'both'}"
+        )
+    if isinstance(texts, str | bytes):
+        raise TypeError(f"texts must be an iterable of strings. Received: {texts!r:.80}")
+    return iter(texts) if texts is not None else read_lines(files)  # type: ignore[arg-type]
+
+
 def _lines(paths: list[pathlib.Path]) -> Iterator[str]:
     for path in paths:
         offset = 0
