@@ -30,8 +30,8 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
 
     Call arguments:
         hidden: float `(B, T, D)`.
-        tokens: the `TokenEmbedding` whose table is shared.
         masked_positions: int `(B, P)`, the places that are predicted. None: every place.
+        tokens: the `TokenEmbedding` whose table is shared.
 
     Returns:
         float32 logits `(B, P, V)`, or `(B, T, V)`.
@@ -72,7 +72,7 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
         self.built = True
 
     def call(
-        self, hidden: Tensor, tokens: TokenEmbedding, masked_positions: Tensor | None = None
+        self, hidden: Tensor, masked_positions: Tensor | None = None, *, tokens: TokenEmbedding
     ) -> Tensor:
         """Predicts; see the class."""
         if masked_positions is not None:

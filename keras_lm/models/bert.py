@@ -1,0 +1,259 @@
+"""BERT, a bidirectional encoder (Devlin et al. 2019, arXiv:1810.04805).
+
+Differs from the 2017 Transformer encoder in three ways: learned positions, a segment embedding, and
+a norm over their sum. GELU is the exact one, as in BERT's own code.
+
+B batch, T length, P masked positions, D hidden size, V vocabulary.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.layers import (
+    Dense,
+    MaskedLMHead,
+    PositionalEncoding,
+    TokenEmbedding,
+    TransformerBlock,
+)
+from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.masks import document_mask, document_positions, padding_mask
+from keras_lm.models.fill_mask import MaskFiller, fill_mask
+from keras_lm.models.interface import as_inputs, by_head, made_once
+from keras_lm.training import LanguageModel
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class BERTEncoder(RecordsArguments, keras.layers.Layer):
+    """Ids to hidden states; the arguments are those of `BERT`.
+
+    Call arguments:
+        inputs: as of `BERT`.
+        return_hidden_states: also return the embeddings and each block's output, a list of
+            `num_layers + 1` floats `(B, T, D)`.
+
+    Returns:
+        float `(B, T, D)`; or a tuple of it and the hidden states.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int,
+        num_attention_heads: int,
+        num_hidden_units: int,
+        pos_embedding_size: int | None,
+        dropout_rate: float,
+        max_length: int,
+        *,
+        num_segments: int = 2,
+        activation: str = "gelu",
+        layer_norm_epsilon: float = 1e-12,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_layers < 0 or num_segments < 1:
+            raise ValueError(
+                "num_layers must not be negative and num_segments positive. "
+                f"Received: num_layers={num_layers}, num_segments={num_segments}"
+            )
+        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
+        self.hidden_size = hidden_size
+        own = {"dtype": self.dtype_policy}
+        table = {"embeddings_initializer": initializer, **own}
+        self.tokens = TokenEmbedding(vocab_size, hidden_size, name="tokens", **table)
+        self.segments = TokenEmbedding(num_segments, hidden_size, name="segments", **table)
+        self.positions = PositionalEncoding(
+            max_length, size=pos_embedding_size, name="positions", **table
+        )
+        self.norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, name="norm", **own)
+        self.dropout = keras.layers.Dropout(dropout_rate, **own)
+        self.blocks = [
+            TransformerBlock(
+                num_attention_heads,
+                hidden_size,
+                num_hidden_units,
+                dropout_rate,
+                norm="post",
+                activation=activation,
+                layer_norm_epsilon=layer_norm_epsilon,
+                kernel_initializer=initializer,
+                name=f"block_{i}",
+                **own,
+            )
+            for i in range(num_layers)
+        ]
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight, from the sizes alone."""
+        hidden_shape = (None, None, self.hidden_size)
+        for table in (self.tokens, self.segments):
+            table.build()
+        for layer in (self.positions, self.norm, *self.blocks):
+            layer.build(hidden_shape)
+        self.built = True
+
+    def call(
+        self, inputs: Any, return_hidden_states: bool = False, training: bool | None = None
+    ) -> Any:
+        """Encodes; see the class."""
+        inputs = as_inputs(inputs)
+        token_ids, document_ids = inputs["token_ids"], inputs.get("document_ids")
+        x_BTD = self.tokens(token_ids)
+        x_BTD += self.segments(inputs.get("segment_ids", tf.zeros_like(token_ids)))
+        mask = padding_mask(inputs["padding_mask"]) if "padding_mask" in inputs else None
+        if document_ids is None:
+            x_BTD = self.positions(x_BTD)
+        else:
+            x_BTD = self.positions(x_BTD, positions=document_positions(document_ids))
+            within = document_mask(document_ids)
+            mask = within if mask is None else within & mask
+        x_BTD = self.dropout(self.norm(x_BTD), training=training)
+        states = [x_BTD]
+        for block in self.blocks:
+            states.append(block(states[-1], attention_mask=mask, training=training))
+        return (states[-1], states) if return_hidden_states else states[-1]
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class BERT(LanguageModel):
+    """An encoder with the heads that it is pre-trained with. The defaults are BERT-base.
+
+    Args:
+        vocab_size: V.
+        hidden_size: D.
+        num_layers: number of Transformer blocks.
+        num_attention_heads: heads of each attention; D must be a multiple of it.
+        num_hidden_units: width of the feed-forward layers.
+        pos_embedding_size: width of the position table. None: D; projected where it differs.
+        dropout_rate: of embeddings, attention weights and sublayers.
+        max_length: number of positions.
+        num_segments: number of segment (BERT: token type) embeddings.
+        activation: `"gelu"` (exact, BERT's) or `"gelu_tanh"`, or another that Keras knows.
+        layer_norm_epsilon: of the norms.
+        initializer_range: standard deviation of the truncated normal that weights start with.
+        heads: of `"masked_lm"` and `"next_sentence"`; `()` is the bare encoder. `"next_sentence"`
+            adds the pooler.
+        tokenizer: a `keras_lm.tokenizers.WordPiece`, for everything that takes text.
+
+    Call arguments:
+        inputs: a dict, or `token_ids` alone:
+            `token_ids`: int `(B, T)`, T at most `max_length`;
+            `segment_ids`: int `(B, T)`; left out: 0;
+            `padding_mask`: bool `(B, T)`, True where a token is no padding; left out: True;
+            `masked_positions`: int `(B, P)`, where to predict masked tokens; left out: everywhere;
+            `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
+            within documents and positions restart.
+
+    Returns:
+        By head: `masked_lm`, float32 logits `(B, P, V)`; `next_sentence`, float32 logits
+        `(B, 2)`, 0 = is the next, 1 = is not. With one head its output alone, with several a dict,
+        with none the hidden states, float `(B, T, D)`.
+
+    Raises:
+        ValueError: sizes that do not fit each other, an unknown head, a tokenizer with more tokens
+            than `vocab_size`.
+    """
+
+    HEADS = ("masked_lm", "next_sentence")
+
+    def __init__(
+        self,
+        vocab_size: int = 30_522,
+        hidden_size: int = 768,
+        num_layers: int = 12,
+        num_attention_heads: int = 12,
+        num_hidden_units: int = 3_072,
+        pos_embedding_size: int | None = None,
+        dropout_rate: float = 0.1,
+        max_length: int = 512,
+        *,
+        num_segments: int = 2,
+        activation: str = "gelu",
+        layer_norm_epsilon: float = 1e-12,
+        initializer_range: float = 0.02,
+        heads: tuple[str, ...] = ("masked_lm",),
+        tokenizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(heads=heads, tokenizer=tokenizer, **kwargs)
+        self.max_length, self.hidden_size = max_length, hidden_size
+        own = {"dtype": self.dtype_policy}
+        self.encoder = BERTEncoder(
+            vocab_size,
+            hidden_size,
+            num_layers,
+            num_attention_heads,
+            num_hidden_units,
+            pos_embedding_size,
+            dropout_rate,
+            max_length,
+            num_segments=num_segments,
+            activation=activation,
+            layer_norm_epsilon=layer_norm_epsilon,
+            initializer_range=initializer_range,
+            name="encoder",
+            **own,
+        )
+        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
+        if "masked_lm" in self.heads:
+            self.masked_lm = MaskedLMHead(
+                vocab_size,
+                activation,
+                layer_norm_epsilon=layer_norm_epsilon,
+                kernel_initializer=initializer,
+                name="masked_lm",
+                **own,
+            )
+        if "next_sentence" in self.heads:
+            head = {"kernel_initializer": initializer, **own}
+            self.pooler = Dense(hidden_size, "tanh", name="pooler", **head)
+            self.next_sentence = Dense(2, name="next_sentence", **head)
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight, from the sizes alone."""
+        self.encoder.build()
+        for name in ("masked_lm", "pooler", "next_sentence"):
+            if hasattr(self, name):
+                getattr(self, name).build((None, None, self.hidden_size))
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Encodes and predicts; see the class."""
+        inputs = as_inputs(inputs)
+        hidden_BTD = self.encoder(inputs, training=training)
+        outputs = {}
+        if "masked_lm" in self.heads:
+            outputs["masked_lm"] = self.masked_lm(
+                hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.tokens
+            )
+        if "next_sentence" in self.heads:
+            logits_B2 = self.next_sentence(self.pooler(hidden_BTD[:, 0]))
+            outputs["next_sentence"] = tf.cast(logits_B2, "float32")
+        return by_head(outputs, hidden_BTD)
+
+    def fill_mask(self, texts: str | list[str], top_k: int = 5) -> Any:
+        """Fills each `[MASK]` of a text.
+
+        Args:
+            texts: a text, or several; a literal `[MASK]` marks what is to be filled.
+            top_k: number of fillings for each mask, likeliest first.
+
+        Returns:
+            For each text a list with an entry for each mask: a list of `top_k` pairs (token,
+            probability). For a single text its list alone.
+
+        Raises:
+            ValueError: no tokenizer; no masked-LM head; `top_k` outside 1 .. vocabulary; a text
+                without a mask, empty, or longer than `max_length`.
+        """
+        if "masked_lm" not in self.heads:
+            raise ValueError(f'fill_mask needs the head "masked_lm". Received: heads={self.heads}')
+        tokenizer = self.require_tokenizer("fill_mask()")
+        return fill_mask(self, made_once(MaskFiller, self, tokenizer), texts, top_k)

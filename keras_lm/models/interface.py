@@ -1,0 +1,64 @@
+"""What a model is called with, and what it returns."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Tensor = Any
+Made = TypeVar("Made")
+
+INPUTS = ("token_ids", "segment_ids", "padding_mask", "masked_positions", "document_ids")
+
+
+def as_inputs(inputs: Any) -> dict[str, Any]:
+    """Returns a model's inputs as a dict; a bare tensor is the `token_ids`.
+
+    Raises:
+        ValueError: an input has another name, or `token_ids` is missing.
+    """
+    if not isinstance(inputs, dict):
+        return {"token_ids": inputs}
+    if "token_ids" not in inputs or set(inputs) - set(INPUTS):
+        raise ValueError(
+            f"Inputs are token_ids and, where wanted, {', '.join(INPUTS[1:])}. "
+            f"Received: {', '.join(sorted(inputs))}"
+        )
+    return inputs
+
+
+def by_head(outputs: dict[str, Tensor], hidden: Tensor) -> Any:
+    """Returns a dict of several heads' outputs, one head's output alone, or the hidden states."""
+    if not outputs:
+        return hidden
+    return outputs if len(outputs) > 1 else next(iter(outputs.values()))
+
+
+def made_once(kind: Callable[[Any, Any], Made], model: Any, tokenizer: Any) -> Made:
+    """Returns `kind(model, tokenizer)`, made at the first call: its graphs are traced once.
+
+    Another tokenizer makes another.
+    """
+    # Not an attribute: Keras would look into it for layers, and it holds the model.
+    made = model.__dict__.setdefault("_made_once", {})
+    if kind not in made or made[kind][0] is not tokenizer:
+        made[kind] = (tokenizer, kind(model, tokenizer))
+    return made[kind][1]
+
+
+def check_ids(rows: list[list[int]], vocab_size: int, max_length: int) -> None:
+    """Checks rows of ids that a user gave.
+
+    Raises:
+        ValueError: a row longer than `max_length`, or an id outside the vocabulary.
+    """
+    for i, row in enumerate(rows):
+        if len(row) > max_length:
+            raise ValueError(
+                f"A sequence may have at most max_length={max_length} tokens. "
+                f"Received: {len(row)} tokens in row {i}"
+            )
+        for token_id in row:
+            if not 0 <= token_id < vocab_size:
+                raise ValueError(
+                    f"Ids must be in 0 .. vocab_size - 1 = {vocab_size - 1}. "
+                    f"Received: {token_id} in row {i}"
+                )

@@ -1,0 +1,115 @@
+"""How likely a causal model finds texts.
+
+B batch, T length.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_lm.generation import log_likelihood
+from keras_lm.models.interface import check_ids
+from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
+
+Tensor = Any
+
+
+class Scores(NamedTuple):
+    """One value for each text.
+
+    Attributes:
+        log_likelihood: float32 `(B,)`, natural logarithm of the text's probability.
+        num_tokens: int32 `(B,)`, how many tokens that is the sum of.
+        num_characters: int32 `(B,)`.
+        perplexity: float32 `(B,)`, per token.
+        perplexity_per_character: float32 `(B,)`; comparable between tokenizers.
+    """
+
+    log_likelihood: Any
+    num_tokens: Any
+    num_characters: Any
+    perplexity: Any
+    perplexity_per_character: Any
+
+
+def score_ids(model: Any, end_id: int, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores rows of ids, each behind an end token.
+
+    Args:
+        model: maps int `(B, T)` to logits `(B, T, V)`.
+        end_id: the token in front of each row.
+        ids: RaggedTensor of int32 `(B, None)`, rows of at most the model's `max_length`.
+
+    Returns:
+        float32 `(B,)`, the log-likelihoods, and int32 `(B,)`, the numbers of tokens.
+    """
+    labels_BT = ids.to_tensor(0)
+    lengths_B = tf.cast(ids.row_lengths(), "int32")
+    before_B1 = tf.fill([tf.shape(labels_BT)[0], 1], end_id)
+    inputs_BT = tf.concat([before_B1, labels_BT], axis=1)[:, :-1]
+    logits_BTV = model(inputs_BT, training=False)
+    return log_likelihood(logits_BTV, labels_BT, lengths_B), lengths_B
+
+
+class TextScorer:
+    """A causal model behind its tokenizer; writes no variable, so calls may run concurrently."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model, self.tokenizer = model, tokenizer
+
+    @tf.function(input_signature=[tf.TensorSpec([None], "string")])
+    def score(self, text: Tensor) -> dict[str, Tensor]:
+        """Scores texts of any length; of one that is too long the start.
+
+        Args:
+            text: string `(B,)`.
+
+        Returns:
+            The fields of `Scores`, each `(B,)`, and `status` int32 `(B,)`: 0, or `CUT`. An empty
+            text has no tokens, the log-likelihood 0 and the perplexities 1.
+        """
+        limit = BYTES_PER_TOKEN * self.model.max_length
+        head_B = tf.strings.substr(text, 0, limit)
+        ids = self.tokenizer.tokenize(head_B)
+        cut_B = (tf.strings.length(text) > limit) | (ids.row_lengths() > self.model.max_length)
+        ids = ids[:, : self.model.max_length]
+        scored_B = tf.where(cut_B, self.tokenizer.detokenize(ids), head_B)
+        likelihood_B, num_tokens_B = score_ids(self.model, self.tokenizer.end_id, ids)
+        # Transcoded first: in what is no UTF-8 a character is what it is read as.
+        readable_B = tf.strings.unicode_transcode(scored_B, "UTF-8", "UTF-8")
+        num_characters_B = tf.strings.length(readable_B, unit="UTF8_CHAR")
+
+        def perplexity(count_B: Tensor) -> Tensor:
+            return tf.exp(-likelihood_B / tf.cast(tf.maximum(count_B, 1), "float32"))
+
+        scores = Scores(
+            likelihood_B,
+            num_tokens_B,
+            num_characters_B,
+            perplexity(num_tokens_B),
+            perplexity(num_characters_B),
+        )
+        return {**scores._asdict(), "status": CUT * tf.cast(cut_B, "int32")}
+
+
+def score_texts(model: Any, scorer: TextScorer, texts: list[str], batch_size: int) -> Scores:
+    """Checks the request and calls the graph; see `GPT.score`."""
+    if not texts or not all(texts):
+        raise ValueError(f"texts must hold texts that are not empty. Received: {texts!r:.80}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be positive. Received: {batch_size}")
+    tokenizer = scorer.tokenizer
+    rows = tokenizer.encode_batch(texts)
+    check_ids(rows, tokenizer.vocab_size, model.max_length)
+    # Texts of one length together, so that little is padded; and back into their order.
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    found = [scorer.score(tf.constant([texts[i] for i in batch])) for batch in batches]
+    back = np.argsort(order)
+    return Scores(
+        **{
+            name: np.concatenate([answer[name].numpy() for answer in found])[back]
+            for name in Scores._fields
+        }
+    )

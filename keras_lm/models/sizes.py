@@ -1,0 +1,57 @@
+"""The sizes that papers name, and how many parameters a model has."""
+
+from typing import Any
+
+import tensorflow as tf
+
+# Turc et al. 2019, arXiv:1908.08962, table 1, and Devlin et al. 2019, arXiv:1810.04805, section 3.
+BERT_SIZES = {
+    name: {
+        "hidden_size": width,
+        "num_layers": depth,
+        "num_attention_heads": width // 64,
+        "num_hidden_units": 4 * width,
+    }
+    for name, depth, width in [
+        ("tiny", 2, 128),
+        ("mini", 4, 256),
+        ("small", 4, 512),
+        ("medium", 8, 512),
+        ("base", 12, 768),
+        ("large", 24, 1024),
+    ]
+}
+
+# Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
+GPT2_SIZES = {
+    name: {
+        "hidden_size": width,
+        "num_layers": depth,
+        "num_attention_heads": width // 64,
+        "num_hidden_units": 4 * width,
+    }
+    for name, depth, width in [
+        ("small", 12, 768),
+        ("medium", 24, 1024),
+        ("large", 36, 1280),
+        ("xl", 48, 1600),
+    ]
+}
+
+
+def abstract(model_class: type, *arguments: Any, **sizes: Any) -> Any:
+    """Builds a model without memory for its weights: shapes alone, of any size.
+
+    Args:
+        model_class: `BERT`, `GPT` or another `LanguageModel`.
+        *arguments: of its constructor.
+        **sizes: of its constructor.
+
+    Returns:
+        The model. `count_params()` and the shapes of `weights` are true; it can't be called.
+    """
+    # The weights' initial values are operations of this graph, which never runs.
+    with tf.Graph().as_default():
+        model = model_class(*arguments, **sizes)
+        model.build()
+    return model
