@@ -1,5 +1,8 @@
 """Text to ids and back."""
 
+from keras_lm.tokenizers.byte_bpe import ByteBPE as ByteBPE
+from keras_lm.tokenizers.byte_bpe_training import train_byte_bpe as train_byte_bpe
+from keras_lm.tokenizers.loading import load as load
 from keras_lm.tokenizers.text_files import read_lines as read_lines
 from keras_lm.tokenizers.text_files import resolve as resolve
 from keras_lm.tokenizers.tokenizer import Tokenizer as Tokenizer

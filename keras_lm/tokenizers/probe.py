@@ -18,7 +18,6 @@ In an expansion the lowest bits are the code points themselves. Differences, not
 pages alike: the file would be 20 times as large.
 """
 
-import itertools
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 
@@ -37,7 +36,7 @@ EXPANDS, STARTS, CHINESE = 1 << 23, 1 << 29, 1 << 30
 RANK = 31 << RANK_SHIFT
 
 # (lowercase, strip_accents)
-VARIANTS = tuple(itertools.product((False, True), repeat=2))
+VARIANTS = ((False, False), (False, True), (True, False), (True, True))
 _SURROGATES = range(0xD800, 0xE000)
 
 
@@ -158,9 +157,9 @@ def main() -> None:
     """Writes the file."""
     ranks = combining_ranks()
     arrays = {
-        name(*variant, part): array
-        for variant in VARIANTS
-        for part, array in probe(*variant, ranks).items()
+        name(lowercase, strip_accents, part): array
+        for lowercase, strip_accents in VARIANTS
+        for part, array in probe(lowercase, strip_accents, ranks).items()
     }
     np.savez_compressed(PATH, allow_pickle=False, version=tokenizers.__version__, **arrays)
 
