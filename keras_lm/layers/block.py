@@ -129,7 +129,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
 
     def build(
         self,
-        input_shape: tuple[int | None, ...],
+        inputs_shape: tuple[int | None, ...],
         memory_shape: tuple[int | None, ...] | None = None,
         **shapes: Any,
     ) -> None:
