@@ -50,7 +50,7 @@ class Toy(LanguageModel):
             keras.layers.Dense(
                 hidden_size, "gelu", kernel_regularizer=regularizer, name=f"block{i}"
             )
-            for i in range(2)
+            for i in range(1)
         ]
         self.norm = keras.layers.LayerNormalization(name="norm")
         self.drop = keras.layers.Dropout(dropout_rate)
