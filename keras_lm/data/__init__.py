@@ -1,1 +1,7 @@
 """Text files to tf.data pipelines."""
+
+from keras_lm.data.causal_lm import causal_lm as causal_lm
+from keras_lm.data.masked_lm import masked_lm as masked_lm
+from keras_lm.data.pipeline import Pipeline as Pipeline
+
+__all__ = ["Pipeline", "causal_lm", "masked_lm"]

@@ -1,0 +1,186 @@
+"""Text to batches for masked-LM pre-training: BERT's, with RoBERTa's dynamic masks.
+
+N tokens, R rows, B batch, T length, P masked positions of a row at most.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_lm.data import checks
+from keras_lm.data.corpus import Corpus, encode
+from keras_lm.data.documents import Source, Texts, read_documents
+from keras_lm.data.masking import Masking
+from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.rows import assemble, word_start
+from keras_lm.data.sentence_pairs import PairRows, draw_pairs, pair_rows
+from keras_lm.tokenizers.tokenizer import Tokenizer
+
+Tensor = Any
+
+
+def masked_lm(
+    source: Source | None = None,
+    tokenizer: Tokenizer | None = None,
+    *,
+    texts: Texts | None = None,
+    sequence_length: int = 128,
+    batch_size: int = 32,
+    mask_rate: float = 0.15,
+    next_sentence: bool = False,
+    whole_word: bool = False,
+    document: str | None = None,
+    across_documents: bool = True,
+    seed: int = 0,
+    start_step: int = 0,
+    shuffle: bool = True,
+) -> Pipeline:
+    """Batches of `(inputs, labels, weights)` for masked-LM pre-training.
+
+    The text is tokenized once, here. Rows are cut from consecutive text, never inside a word where
+    that can be helped; masks and pairs are drawn anew in each epoch. Batch i is a pure function of
+    (text, seed, i).
+
+    Without `next_sentence` a row is `[CLS] tokens [SEP]`, filled to the last place; where it
+    crosses the end of a document, a `[SEP]` stands there (FULL-SENTENCES of Liu et al. 2019,
+    arXiv:1907.11692, section 4.2). With it a row is `[CLS] A [SEP] B [SEP]`: whole lines of one
+    document up to `sequence_length`, and in half of the cases B from another document; see
+    `keras_lm.data.sentence_pairs`.
+
+    Args:
+        source: text files in UTF-8: a path, a glob, or a list of them; `.gz` is read too. Strings
+            are always names of files here. Or a finite `tf.data.Dataset` of strings.
+        tokenizer: has `[CLS]`, `[SEP]`, `[PAD]` and `[MASK]`.
+        texts: a list of strings in place of `source`.
+        sequence_length: T, at least 3, with `next_sentence` at least 5.
+        batch_size: B.
+        mask_rate: the share of ordinary tokens that is masked, between 0 and 1.
+        next_sentence: whether rows are pairs, with labels for them.
+        whole_word: whether all pieces of a word are masked together.
+        document: "blank_line": a line is a text and an empty line ends a document, as in BERT's own
+            data; the default for files. "line": each line of a file, or each string, is a document;
+            the lines of a string are its texts; the default for strings. "file": each file is a
+            document, or all strings together.
+        across_documents: whether a row goes on with the next document. Without it the last row of
+            each document is padded. Pairs never cross documents.
+        seed: what orders, masks and pairs are drawn from.
+        start_step: the step to begin with, counted over all epochs; costs nothing.
+        shuffle: whether each epoch has an order of its own.
+
+    Returns:
+        A `Pipeline`. Inputs: `token_ids` int32 `(B, T)`, `segment_ids` int32 `(B, T)`,
+        `padding_mask` bool `(B, T)`, `masked_positions` int32 `(B, P)`, P = `ceil(mask_rate * T)`.
+        Labels int32 `(B, P)` and weights float32 `(B, P)`; with `next_sentence` both are dicts of
+        "masked_lm", as before, and "next_sentence" `(B,)`, label 0 = B follows A, 1 = random.
+
+    Raises:
+        TypeError: neither or both of `source` and `texts`, or something that cannot be read twice.
+        ValueError: an argument out of range, a tokenizer that lacks a token, a file that is not
+            UTF-8, no text, or too little for one batch.
+        FileNotFoundError: a file is missing, or a glob matches nothing.
+    """
+    seed = checks.seed(seed)
+    start_step = checks.integer("start_step", start_step, 0)
+    batch_size = checks.integer("batch_size", batch_size, 1)
+    sequence_length = checks.integer("sequence_length", sequence_length, 1)
+    num_special = 3 if next_sentence else 2
+    capacity = sequence_length - num_special
+    least = 2 if next_sentence else 1
+    if capacity < least:
+        raise ValueError(
+            f"sequence_length must leave room for {num_special} special tokens and "
+            f"{least} of text. Received: sequence_length={sequence_length}"
+        )
+    if not 0 < mask_rate < 1:
+        raise ValueError(f"mask_rate must lie between 0 and 1. Received: mask_rate={mask_rate}")
+    tokenizer = checks.tokenizer(tokenizer, "cls", "sep", "pad", "mask")
+    continues = getattr(tokenizer, "continues_word", None)
+    if whole_word and continues is None:
+        raise ValueError(
+            "whole_word=True needs a tokenizer that marks the pieces inside of a word, such as "
+            f"WordPiece. Received: {type(tokenizer).__name__}"
+        )
+    documents = read_documents(source, texts, document)
+    masking = Masking(tokenizer, sequence_length, mask_rate, continues if whole_word else None)
+    special: dict[str, Any] = {
+        "sequence_length": sequence_length,
+        "cls_id": tokenizer.cls_id,
+        "sep_id": tokenizer.sep_id,
+        "pad_id": tokenizer.pad_id,
+    }
+
+    def batch_of_rows(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        span = tf.gather(starts, row_B), tf.gather(lengths, row_B)
+        return _masked(masking, assemble(ids, span, None, **special), seed)
+
+    def batch_of_pairs(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], dict, dict]:
+        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2, alg="philox"))
+        first, second, label_B = draw_pairs(table, row_B, capacity, seeds[0])
+        inputs, labels, weights = _masked(
+            masking, assemble(ids, first, second, **special), seeds[1]
+        )
+        return (
+            inputs,
+            {"masked_lm": labels, "next_sentence": label_B},
+            {"masked_lm": weights, "next_sentence": tf.ones_like(label_B, tf.float32)},
+        )
+
+    if next_sentence:
+        corpus = encode(documents, tokenizer)
+        pairs = pair_rows(corpus, capacity, continues)
+        num_rows = len(pairs.start)
+    else:
+        end_id = tokenizer.sep_id if across_documents else None
+        corpus = encode(documents, tokenizer, end_id=end_id)
+        rows = _rows(corpus, capacity, continues, end_id)
+        num_rows = len(rows[0])
+    with tf.device("CPU:0"):
+        ids = tf.constant(corpus.ids)
+        if next_sentence:
+            table = PairRows(*map(tf.constant, pairs))
+        else:
+            starts, lengths = map(tf.constant, rows)
+    return Pipeline(
+        batch_of_pairs if next_sentence else batch_of_rows,
+        num_rows=num_rows,
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=shuffle,
+        start_step=start_step,
+    )
+
+
+def _masked(
+    masking: Masking, inputs: dict[str, Tensor], seed: Tensor
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    masked = masking(inputs["token_ids"], inputs["padding_mask"], seed)
+    inputs = {**inputs, **{key: masked[key] for key in ("token_ids", "masked_positions")}}
+    return inputs, masked["labels"], masked["weights"]
+
+
+def _rows(
+    corpus: Corpus, capacity: int, continues: np.ndarray | None, end_id: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows of at most `capacity` tokens begin, and how long they are; int64 `(R,)` each.
+
+    With an `end_id` behind each document, rows go across; at the edge of a row it is left out.
+    """
+    ids = corpus.ids
+    borders = corpus.texts[corpus.documents].tolist()
+    if end_id is not None:
+        borders = [0, len(ids)]
+    starts, lengths = [], []
+    for place, end in itertools.pairwise(borders):
+        while place < end:
+            if ids[place] == end_id:
+                place += 1
+                continue
+            stop = min(place + capacity, end)
+            if stop < end:
+                stop = word_start(ids, continues, place, stop)
+            starts.append(place)
+            lengths.append(stop - place - int(ids[stop - 1] == end_id))
+            place = stop
+    return np.array(starts, np.int64), np.array(lengths, np.int64)
