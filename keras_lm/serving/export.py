@@ -1,0 +1,115 @@
+"""Writes a model as a SavedModel: strings in, answers out, nothing but TensorFlow behind it."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import tensorflow as tf
+
+from keras_lm.serving.signatures import Signatures, fill_mask_signatures, generation_signatures
+from keras_lm.training import LanguageModel
+
+
+def export(
+    model: LanguageModel,
+    directory: str | os.PathLike,
+    *,
+    version: int | None = None,
+    top_k: int = 5,
+    max_new_tokens: int = 50,
+) -> pathlib.Path:
+    """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
+
+    The directory appears under its name when it is whole. Signatures, B the batch:
+
+    | signature | inputs | outputs |
+    |---|---|---|
+    | of a masked LM | | |
+    | `serving_default` | `text` | `tokens`, `scores`, `count`, `status` |
+    | `fill_mask_ids` | `token_ids`, `lengths` | the same |
+    | of a causal LM | | |
+    | `serving_default` | `prompt` | `text`, `completion`, `count`, `status`; greedy |
+    | `generate` | `prompt` and the options | the same |
+    | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
+    | `score` | `text` | the fields of `keras_lm.models.scoring.Scores`, `status` |
+
+    `text`, `prompt`, `completion`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on the right;
+    answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32 `max_new_tokens` and
+    `top_k`, float32 `temperature` and `top_p`, int64 `seed`. `tokens`: string `(B, P, k)`, for each
+    `[MASK]` the likeliest first; `scores`: float32 `(B, P, k)`, their probabilities; behind the last
+    mask of a row "" and -1. `count`: int32 `(B,)`, masks or new tokens. `status`: int32 `(B,)`.
+
+    No row can make a request fail: options are brought into range, what is too long is cut, and
+    `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
+
+    Args:
+        model: a built model with a tokenizer and a language-modelling head.
+        directory: one directory for all versions of the model.
+        version: a positive number. None: the highest that is there and 1.
+        top_k: of a masked LM, how many fillings of each mask to answer.
+        max_new_tokens: of a causal LM, how many tokens `serving_default` adds at most.
+
+    Returns:
+        The path of the version.
+
+    Raises:
+        ValueError: the model has no weights yet, no tokenizer or no head that can be exported; a
+            number out of range.
+        FileExistsError: the version is there already; versions are never changed.
+    """
+    signatures = _signatures(model, top_k, max_new_tokens)
+    if version is not None and version < 1:
+        raise ValueError(f"version must be positive. Received: version={version}")
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / str(_next_version(directory) if version is None else version)
+    if path.exists():
+        raise FileExistsError(f"A version is never changed. Received: {path}, which exists")
+
+    root = tf.Module()
+    root.weights = [variable.value for variable in model.variables]
+    temporary = pathlib.Path(tempfile.mkdtemp(prefix=".", suffix=".writing", dir=directory))
+    try:
+        tf.saved_model.save(root, str(temporary), signatures=signatures)
+        temporary.chmod(0o755)  # mkdtemp's 0700 would hide it from a server of another user.
+        try:
+            # Fails where somebody else wrote the version meanwhile: a directory that is not empty
+            # is never replaced.
+            temporary.rename(path)
+        except OSError as error:
+            raise FileExistsError(f"A version is never changed. Received: {path}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _next_version(directory: pathlib.Path) -> int:
+    versions = [int(child.name) for child in directory.iterdir() if child.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int) -> Signatures:
+    if not isinstance(model, LanguageModel):
+        raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
+    if not model.built:
+        raise ValueError("A model has no weights before it is built. Received: an unbuilt model")
+    if "masked_lm" in model.heads:
+        tokenizer = model.require_tokenizer("export()")
+        if not 1 <= top_k <= tokenizer.vocab_size:
+            raise ValueError(
+                f"top_k must be in 1 .. {tokenizer.vocab_size}, the vocabulary. Received: {top_k}"
+            )
+        return fill_mask_signatures(model, tokenizer, top_k)
+    if "causal_lm" in model.heads:
+        tokenizer = model.require_tokenizer("export()")
+        if not 1 <= max_new_tokens < model.max_length:
+            raise ValueError(
+                f"max_new_tokens must be in 1 .. {model.max_length - 1}, below the model's length. "
+                f"Received: {max_new_tokens}"
+            )
+        return generation_signatures(model, tokenizer, max_new_tokens)
+    raise ValueError(
+        'What can be exported has the head "masked_lm" or "causal_lm". '
+        f"Received: heads={model.heads}"
+    )

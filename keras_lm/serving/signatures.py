@@ -1,0 +1,111 @@
+"""What an exported model can be asked: the signatures of each kind of head.
+
+Every input and output has the batch as its first dimension, so that a server may join requests.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lm.models.fill_mask import MaskFiller
+from keras_lm.models.interface import made_once
+from keras_lm.models.scoring import TextScorer
+from keras_lm.models.text_generation import TextGenerator
+
+Tensor = Any
+Signatures = dict[str, Callable[..., Any]]
+
+
+def rows(dtype: str, name: str) -> tf.TensorSpec:
+    """One value for each row."""
+    return tf.TensorSpec([None], dtype, name)
+
+
+def ids() -> list[tf.TensorSpec]:
+    """Rows of ids padded on the right, and the length of each."""
+    return [tf.TensorSpec([None, None], "int32", "token_ids"), rows("int32", "lengths")]
+
+
+def fill_mask_signatures(model: Any, tokenizer: Any, top_k: int) -> Signatures:
+    """Signatures of a masked LM."""
+    filler = made_once(MaskFiller, model, tokenizer)
+
+    @tf.function(input_signature=[rows("string", "text")])
+    def fill_mask(text: Tensor) -> dict[str, Tensor]:
+        return filler.fill_text(text, tf.constant(top_k))
+
+    @tf.function(input_signature=ids())
+    def fill_mask_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return filler.fill_ids(token_ids, lengths, tf.constant(top_k))
+
+    return {"serving_default": fill_mask, "fill_mask_ids": fill_mask_ids}
+
+
+def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Signatures:
+    """Signatures of a causal LM."""
+    generator = made_once(TextGenerator, model, tokenizer)
+    scorer = made_once(TextScorer, model, tokenizer)
+    options = [
+        rows("int32", "max_new_tokens"),
+        rows("float32", "temperature"),
+        rows("int32", "top_k"),
+        rows("float32", "top_p"),
+        rows("int64", "seed"),
+    ]
+
+    @tf.function(input_signature=[rows("string", "prompt")])
+    def complete(prompt: Tensor) -> dict[str, Tensor]:
+        zeros = tf.zeros_like(tf.strings.length(prompt))
+        greedy = {
+            "temperature": tf.cast(zeros, "float32"),
+            "top_k": zeros,
+            "top_p": tf.ones_like(zeros, "float32"),
+            "seed": tf.cast(zeros, "int64"),
+        }
+        return generator.answer_text(prompt, max_new_tokens=zeros + max_new_tokens, **greedy)
+
+    @tf.function(input_signature=[rows("string", "prompt"), *options])
+    def generate(
+        prompt: Tensor,
+        max_new_tokens: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        seed: Tensor,
+    ) -> dict[str, Tensor]:
+        return generator.answer_text(
+            prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+
+    @tf.function(input_signature=[*ids(), *options])
+    def generate_ids(
+        token_ids: Tensor,
+        lengths: Tensor,
+        max_new_tokens: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        seed: Tensor,
+    ) -> dict[str, Tensor]:
+        return generator.answer_ids(
+            token_ids,
+            lengths,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+
+    return {
+        "serving_default": complete,
+        "generate": generate,
+        "generate_ids": generate_ids,
+        "score": scorer.score,
+    }
