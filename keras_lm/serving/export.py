@@ -37,8 +37,9 @@ def export(
     `text`, `prompt`, `completion`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on the right;
     answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32 `max_new_tokens` and
     `top_k`, float32 `temperature` and `top_p`, int64 `seed`. `tokens`: string `(B, P, k)`, for each
-    `[MASK]` the likeliest first; `scores`: float32 `(B, P, k)`, their probabilities; behind the last
-    mask of a row "" and -1. `count`: int32 `(B,)`, masks or new tokens. `status`: int32 `(B,)`.
+    `[MASK]` the likeliest first; `scores`: float32 `(B, P, k)`, their probabilities; both padded
+    behind a row's last mask, with "" and -1. `count`: int32 `(B,)`, masks or new tokens. `status`:
+    int32 `(B,)`.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
