@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
@@ -36,15 +37,14 @@ class ByteBPE(Tokenizer):
         merges: path of a merges.txt, or a list of merges by rank, each "first second" or a pair.
         special_tokens: "text": a literal "<|endoftext|>" in a text is text. "parse": it is the
             token.
-        end_token: the token that ends a document, or None.
-        pad_token: None: as `end_token`.
+        end_token: the token that ends a document. It also pads.
 
     Attributes:
         token_bytes: what each id stands for, list of V bytes. A token may hold part of a character.
 
     Raises:
         ValueError: a file or a merge that cannot be read, a merge whose tokens or result are not in
-            the vocabulary, a vocabulary with holes or without the special tokens, or an unknown
+            the vocabulary, a vocabulary with holes or without the end token, or an unknown
             value of `special_tokens`.
     """
 
@@ -54,31 +54,24 @@ class ByteBPE(Tokenizer):
         merges: str | os.PathLike | Sequence[str | Sequence[str]],
         *,
         special_tokens: str = "text",
-        end_token: str | None = "<|endoftext|>",
-        pad_token: str | None = None,
+        end_token: str = "<|endoftext|>",
     ):
         ids = _vocabulary(vocab)
         self.merges: list[Merge] = _merges(merges)
         self._merge_ids = byte_pair_graph.merge_ids(self.merges, ids)
-        special = [token for token in dict.fromkeys((end_token, pad_token)) if token is not None]
-        missing = [token for token in special if token not in ids]
-        if missing:
+        if end_token not in ids:
             raise ValueError(
-                "end_token and pad_token must be in the vocabulary, or None. "
-                f"Received: {len(ids)} tokens without {', '.join(map(repr, missing))}"
+                "The end token must be in the vocabulary. "
+                f"Received: end_token={end_token!r}, {len(ids)} tokens without it"
             )
         host = tokenizers.Tokenizer(models.BPE(ids, self.merges))
         host.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
         host.decoder = decoders.ByteLevel()
         host.post_processor = processors.ByteLevel(trim_offsets=False)
-        host.add_special_tokens([tokenizers.AddedToken(token, special=True) for token in special])
+        host.add_special_tokens([tokenizers.AddedToken(end_token, special=True)])
         super().__init__(
-            host,
-            special_tokens=special_tokens,
-            pad_token=pad_token or end_token,
-            end_token=end_token,
+            host, special_tokens=special_tokens, pad_token=end_token, end_token=end_token
         )
-        self._pad_token = pad_token
 
     @functools.cached_property
     def token_bytes(self) -> list[bytes]:
@@ -89,9 +82,12 @@ class ByteBPE(Tokenizer):
     def _graph(self) -> byte_pair_graph.BytePairGraph:
         return byte_pair_graph.BytePairGraph(self.tokens, self._merge_ids, self.host.model)
 
+    # Nothing here is for AutoGraph, and looking for it would take seconds of the first call.
+    @tf.autograph.experimental.do_not_convert
     def _tokenize(self, strings: Tensor) -> Tensor:
         return self._graph.tokenize(strings)
 
+    @tf.autograph.experimental.do_not_convert
     def _detokenize(self, ids: Tensor) -> Tensor:
         return self._graph.detokenize(ids)
 
@@ -113,7 +109,6 @@ class ByteBPE(Tokenizer):
             "merges": [f"{first} {second}" for first, second in self.merges],
             "special_tokens": self.special_tokens,
             "end_token": self._roles["end_token"],
-            "pad_token": self._pad_token,
         }
 
 

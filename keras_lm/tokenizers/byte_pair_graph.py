@@ -23,8 +23,6 @@ Tensor = Any
 
 # The byte that stands between words: no UTF-8 text holds it.
 _SEPARATOR = b"\xff"
-# Fingerprints of tokens. Two tokens may share one; then only the first is found at once.
-_PRINTS = 2**34
 
 
 def byte_letters() -> list[str]:
@@ -91,11 +89,13 @@ class BytePairGraph:
 
     def _index_words(self, words: Sequence[tuple[bytes, int]]) -> None:
         """Keeps the words that are one token, as their bytes and the token's id."""
-        texts = tf.constant([text for text, _ in words], tf.string)
+        # Where two words share a fingerprint, only one is kept: the other is merged every time.
+        self._num_prints = 4 ** (len(words).bit_length() + 1)
         prints, chosen = np.unique(
-            tf.strings.to_hash_bucket_fast(texts, _PRINTS).numpy(), return_index=True
+            self._fingerprint(tf.constant([text for text, _ in words], tf.string)).numpy(),
+            return_index=True,
         )
-        self._whole_index = KeyIndex(prints, _PRINTS)
+        self._whole_index = KeyIndex(prints, self._num_prints)
         # The last is for all other words; the byte of separators begins no word.
         self._whole_text = constant([words[n][0] for n in chosen] + [_SEPARATOR])
         self._whole_id = constant(np.array([words[n][1] for n in chosen] + [-1], np.int64))
@@ -103,7 +103,7 @@ class BytePairGraph:
     def tokenize(self, strings: Tensor) -> Tensor:
         """Ids of strings `(B,)`, an int32 RaggedTensor `(B, None)`."""
         words = self._words(strings)
-        place_W = self._whole_index(tf.strings.to_hash_bucket_fast(words.text_W, _PRINTS))
+        place_W = self._whole_index(self._fingerprint(words.text_W))
         is_whole_W = (tf.gather(self._whole_text, place_W) == words.text_W) | words.is_end_W
         other = tf.where(~is_whole_W)  # (others, 1)
         text_U, which = tf.unique(tf.gather(words.text_W, other[:, 0]), tf.int64)
@@ -124,6 +124,9 @@ class BytePairGraph:
             tf.concat([[0], tf.gather(index.row_splits, last_B)], 0),
             validate=False,
         )
+
+    def _fingerprint(self, text_W: Tensor) -> Tensor:
+        return tf.strings.to_hash_bucket_fast(text_W, self._num_prints)
 
     def _symbols_of(self, text_U: Tensor) -> Tensor:
         """The bytes of words as symbols, separated, with margins: what the merge loop takes."""

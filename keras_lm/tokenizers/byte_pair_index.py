@@ -23,7 +23,8 @@ class KeyIndex:
 
     Args:
         keys: int64 `(N,)`, distinct.
-        limit: every key, and every key that is asked for, is in `0 .. limit - 1`.
+        limit: every key, and every key that is asked for, is in `0 .. limit - 1`. The tables take
+            the order of N + sqrt(limit) cells.
     """
 
     def __init__(self, keys: np.ndarray, limit: int):
@@ -32,9 +33,11 @@ class KeyIndex:
                 "keys must be distinct and in 0 .. limit - 1. "
                 f"Received: {len(keys)} keys, {len(np.unique(keys))} distinct, limit={limit}"
             )
-        bits = int(2 * len(keys) + 8).bit_length()  # a quarter to a half of the cells are taken
-        # As many columns as cells at most: then the keys of one row never meet.
-        self._row_bits = max(bits - 3, (limit - 1).bit_length() - bits)
+        limit_bits = int(limit - 1).bit_length()
+        # At most half of the cells are taken, and there are no more columns than cells: then the
+        # keys of one row never meet.
+        bits = max(int(2 * len(keys) + 8).bit_length(), (limit_bits + 1) // 2)
+        self._row_bits = max(bits - 3, limit_bits - bits)
         self._cell_mask = 2**bits - 1
         rows, columns = keys & (2**self._row_bits - 1), keys >> self._row_bits
         moves, cells = _displace(rows, columns, 2**self._row_bits, 2**bits)
@@ -42,7 +45,7 @@ class KeyIndex:
         self._keys = constant(np.append(keys, -1))
 
     def __call__(self, keys: Tensor) -> Tensor:
-        """The place of each key, int64 of the keys' shape; N where there is no such key."""
+        """The place of each int64 key, int32 of the keys' shape; N where there is no such key."""
         move = tf.gather(self._moves, tf.bitwise.bitwise_and(keys, 2**self._row_bits - 1))
         column = tf.bitwise.right_shift(keys, tf.constant(self._row_bits, tf.int64))
         cell = tf.bitwise.bitwise_and(column + move, self._cell_mask)
@@ -56,12 +59,12 @@ def _displace(
     """Moves each row, the fullest first, to where its cells are free.
 
     Returns:
-        How far each row moves, int64 `(num_rows,)`, and the key in each cell, int64 `(num_cells,)`,
+        How far each row moves, int64 `(num_rows,)`, and the key in each cell, int32 `(num_cells,)`,
         N where there is none.
     """
     random = np.random.default_rng(0)
     nobody = len(rows)
-    moves, cells = np.zeros(num_rows, np.int64), np.full(num_cells, nobody, np.int64)
+    moves, cells = np.zeros(num_rows, np.int64), np.full(num_cells, nobody, np.int32)
     order = np.argsort(rows, kind="stable")
     row, begin, size = np.unique(rows[order], return_index=True, return_counts=True)
     for length in np.unique(size)[::-1]:

@@ -3,10 +3,12 @@
 The algorithm (Sennrich et al. 2016, arXiv:1508.07909, as the `tokenizers` library runs it): while
 any neighbours of a word form a merge, merge those of the least rank, the leftmost first.
 
-A merge (a, b) of rank r need not wait for its turn when nobody can take a or b away before it. Two
-things can: a merge (u, a) where u is the symbol x on the left or grows to end in x, or a merge
-(b, v) where v is or grows from the symbol on the right. Every merge that is made earlier has at
-most rank r. So with, for each pair of neighbours (x, a) at position j,
+A merge (a, b) of rank r need not wait for its turn under two conditions.
+
+First, nobody takes a or b away before it. Two things can: a merge (u, a) where u is the symbol x on
+the left or grows to end in x, or a merge (b, v) where v is or grows from the symbol on the right.
+Every merge that is made earlier has at most rank r. So with, for each pair of neighbours (x, a) at
+position j,
 
     rank(x, a)    the rank of merging the two themselves,
     left(x, a)    the least rank of any merge (u, a) where u is longer than x and ends in x,
@@ -15,15 +17,17 @@ taking a away needs at some point a merge whose rank is at least
 
     threat[j] = min(rank[j], max(left[j], threat[j - 1])),
 
-for u is either x itself, or x is first taken by its own left neighbour. The merge is safe when
-threat > r on the left and, by symmetry, threat >= r on the right (of equal ranks the left one goes
-first). The recursion is cut at a fixed depth by `min(rank[j], left[j])`, which only makes it
-careful. No property of the vocabulary is assumed. Where caution stops the merges of all words, one
-round makes the leftmost least merge of each word: the plain algorithm.
+for u is either x itself, or x is first taken by its own left neighbour. Nobody takes a when
+threat > r on the left and, by symmetry, nobody takes b when threat >= r on the right (of equal
+ranks the left one goes first). The recursion is cut at a fixed depth by `min(rank[j], left[j])`,
+which only makes it careful.
 
-In a run such as "aaaaaa" all pairs have one rank and every second one is merged, which is right
-when each merge ranks after those that make its parts (`in_order`); in other vocabularies, one at a
-time.
+Second, what it makes does no harm before its time: no merge that uses the result ranks before r.
+In GPT-2's vocabulary no merge does; where two merges make one token, the later one often does.
+
+In a run such as "aaaaaa" all pairs have one rank, and the first, the third and so on are merged if
+the first is. Where these rules stop the merges of all words, one round makes the leftmost least
+merge of each word, the plain algorithm; so any vocabulary is merged rightly.
 
 N symbols of all words, one SEPARATOR after each word; P = N - 1 pairs; M merges.
 """
@@ -69,14 +73,14 @@ class MergeLoop:
     Attributes:
         separator: the symbol that stands after each word, V.
         margin: how many separators stand before the first word, and at least behind the last.
-        in_order: whether each merge ranks after all those that make its parts.
     """
 
     margin = _DEPTH + 2
 
     def __init__(self, merges: np.ndarray, num_symbols: int):
         self.separator = num_symbols
-        self.in_order = in_order(merges, num_symbols)
+        # One verdict for each merge, and one for the pairs that do not merge.
+        self._harmless = np.append(harmless(merges, num_symbols), True)
         keys, pairs = pair_table(merges, num_symbols)
         self._index = KeyIndex(keys, (num_symbols + 1) ** 2)
         self._pairs = Pairs(*map(constant, pairs))
@@ -116,13 +120,15 @@ class MergeLoop:
         before, after = before[: -_DEPTH - 2], after[_DEPTH + 2 :]
         merge_P = (before > rank_P) & (after >= rank_P)
 
-        repeat_P = tf.concat([[False], (rank_P[1:] == rank_P[:-1]) & (rank_P[1:] < _NEVER)], 0)
-        if self.in_order:
-            merge_P = tf.cond(
-                tf.reduce_any(repeat_P),
-                lambda: _alternate(merge_P, repeat_P, after >= rank_P),
-                lambda: merge_P,
-            )
+        if not self._harmless.all():
+            merge_P &= tf.gather(self._harmless, tf.minimum(rank_P, len(self._harmless) - 1))
+
+        repeat_P = (rank_P == tf.concat([[-1], rank_P[:-1]], 0)) & (rank_P < _NEVER)
+        merge_P = tf.cond(
+            tf.reduce_any(repeat_P),
+            lambda: _alternate(merge_P, repeat_P, after >= rank_P),
+            lambda: merge_P,
+        )
         stuck = ~tf.reduce_any(merge_P) & tf.reduce_any(rank_P < _NEVER)
         merge_P = tf.cond(
             stuck,
@@ -164,12 +170,13 @@ def _leftmost_least(rank_P: Tensor, separator_P: Tensor) -> Tensor:
     return position_P == tf.gather(leftmost, word_P)
 
 
-def in_order(merges: np.ndarray, num_symbols: int) -> bool:
-    """Whether each merge ranks after all the merges that make its parts."""
+def harmless(merges: np.ndarray, num_symbols: int) -> np.ndarray:
+    """Of each merge, whether all merges that use its result rank after it; bool `(M,)`."""
     rank = np.arange(len(merges))
-    made = np.full(num_symbols, -1)
-    np.maximum.at(made, merges[:, 2], rank)
-    return bool(np.all(rank[:, None] > made[merges[:, :2]]))
+    used = np.full(num_symbols, len(merges))
+    for part in (0, 1):
+        np.minimum.at(used, merges[:, part], rank)
+    return used[merges[:, 2]] > rank
 
 
 def pair_table(merges: np.ndarray, num_symbols: int) -> tuple[np.ndarray, Pairs]:
