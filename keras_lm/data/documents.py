@@ -57,7 +57,11 @@ def read_documents(
             "texts=. An iterator can be read once only, and training reads its data again after "
             f"an interruption. Received: {type(source).__name__}"
         )
-    paths = text_files.resolve(source)
+    try:
+        paths = text_files.resolve(source)
+    except FileNotFoundError as error:
+        error.add_note("Strings in source are names of files; text itself goes into texts=.")
+        raise
     files = [lambda path=path: text_files.read_lines(path) for path in paths]  # type: ignore[misc]
     return _divide(files, document or "blank_line", False, keep_blank_lines)
 

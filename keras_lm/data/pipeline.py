@@ -62,6 +62,8 @@ class Pipeline(tf.data.Dataset):
         self._seed, self._shuffle = seed, shuffle
         self.start_step = start_step
         self.steps_per_epoch = num_rows // batch_size
+        # Traced once for this dataset and all endless ones.
+        self._traced = tf.function(self.step).get_concrete_function(tf.TensorSpec((), tf.int64))
         end = (start_step // self.steps_per_epoch + 1) * self.steps_per_epoch
         self._epoch = self._of_steps(tf.data.Dataset.range(start_step, end))
         super().__init__(self._epoch._variant_tensor)
@@ -100,7 +102,11 @@ class Pipeline(tf.data.Dataset):
         options.experimental_distribute.auto_shard_policy = (
             tf.data.experimental.AutoShardPolicy.DATA
         )
-        batches = steps.map(self.step, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        batches = steps.map(
+            lambda step: self._traced(step),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
         return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     # What `tf.data.Dataset` asks of a subclass.

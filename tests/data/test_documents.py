@@ -91,6 +91,12 @@ def test_a_source_that_cannot_be_read_raises_before_it_is_read(source, texts, er
         read_documents(source, texts)
 
 
+def test_text_given_as_a_source_raises_with_the_way_out():
+    with pytest.raises(FileNotFoundError) as caught:
+        read_documents(["It was a dark and stormy night."], None)
+    assert "texts=" in caught.value.__notes__[0]
+
+
 def test_an_unknown_kind_of_document_raises(path):
     with pytest.raises(ValueError, match=r'"line" or "file"\..*paragraph'):
         read_documents(path, None, "paragraph")
