@@ -80,7 +80,7 @@ def generate(
     beside it. Rows with equal prompts, seeds and sequence numbers give equal text.
 
     Args:
-        logits: float32 `(B, V)`, at the last token of each prompt. V is known when traced.
+        logits: float `(B, V)`, at the last token of each prompt. V is known when traced.
         cache: any nest of tensors whose shapes `step` keeps.
         step: takes int32 `(B,)`, the newest token of each row, and the cache; returns the next
             logits `(B, V)` and the cache. It is called at most N - 1 times, and not after the last
@@ -101,7 +101,7 @@ def generate(
     Raises:
         ValueError: the size of the vocabulary is not known when traced.
     """
-    logits = tf.convert_to_tensor(logits, tf.float32)
+    logits = tf.cast(logits, tf.float32)
     end_ids = [] if end_id is None else [int(end) for end in np.atleast_1d(end_id)]
     buffer_length = tf.cast(buffer_length, tf.int32)
     max_new_B = tf.minimum(options.max_new_tokens, buffer_length)

@@ -34,6 +34,7 @@ _COLDEST = 1e-6
 _DIGITS = ((21, 11), (10, 11), (0, 10))
 
 
+@tf.autograph.experimental.do_not_convert  # nothing to convert, and tracing takes half the time
 def pick_tokens(logits: Tensor, uniform: Tensor, options: Options) -> Tensor:
     """Takes or draws one token for each row.
 
@@ -42,7 +43,8 @@ def pick_tokens(logits: Tensor, uniform: Tensor, options: Options) -> Tensor:
     the same. Other rows draw.
 
     Args:
-        logits: float32 `(B, V)`, V known when traced. Minus infinity forbids a token.
+        logits: float `(B, V)`, V known when traced. Minus infinity forbids a token.
+            Subnormal numbers may count as 0, as in all kernels of TensorFlow.
         uniform: float32 `(B,)` in `[0, 1)`; what the row draws with.
         options: the rows' `Options`.
 
@@ -52,7 +54,7 @@ def pick_tokens(logits: Tensor, uniform: Tensor, options: Options) -> Tensor:
     Raises:
         ValueError: the size of the vocabulary is not known when traced.
     """
-    logits = tf.convert_to_tensor(logits, tf.float32)
+    logits = tf.cast(logits, tf.float32)
     if logits.shape.rank != 2 or logits.shape[-1] is None:
         raise ValueError(
             f"logits must be (batch, vocabulary of known size). Received: {logits.shape}"

@@ -45,6 +45,7 @@ def threefry2x32(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> 
     return left, right
 
 
+@tf.autograph.experimental.do_not_convert  # nothing to convert, and tracing takes half the time
 def uniforms(seed: Tensor, num_steps: int | Tensor, sequence: Tensor | None = None) -> Tensor:
     """Draws one number for each row and step, keyed by the row's own seed.
 

@@ -68,7 +68,7 @@ logit = st.one_of(
     top_k=st.integers(0, 12).filter(lambda k: k != 1),
     top_p=st.one_of(st.just(1.0), st.floats(0.015625, 1, width=32)),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_top_k_and_top_p_keep_what_a_plain_reference_keeps(
     first_look, logits, temperature, top_k, top_p
 ):
