@@ -49,7 +49,7 @@ def load(directory: str | os.PathLike, *, special_tokens: str = "parse") -> Toke
             directory / "vocab.json",
             directory / "merges.txt",
             special_tokens=special_tokens,
-            **_ends(config, _END_TOKEN),
+            end_token=_named(config, "eos_token") or _END_TOKEN,
         )
     raise FileNotFoundError(
         "A tokenizer's directory must have tokenizer.json, vocab.txt, or vocab.json and merges.txt."
@@ -64,12 +64,6 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 def _named(config: dict[str, Any], role: str) -> str | None:
     token = config.get(role)
     return token["content"] if isinstance(token, dict) else token
-
-
-def _ends(config: dict[str, Any], default: str) -> dict[str, str | None]:
-    """A padding that is the end token is no token of its own."""
-    end_token, pad_token = _named(config, "eos_token") or default, _named(config, "pad_token")
-    return {"end_token": end_token, "pad_token": pad_token if pad_token != end_token else None}
 
 
 def _from_vocab_txt(path: pathlib.Path, config: dict[str, Any], special_tokens: str) -> WordPiece:
@@ -128,10 +122,14 @@ def _byte_bpe(spec: dict[str, Any], config: dict[str, Any], special_tokens: str)
     settings = {name: model.get(name) for name in _NO_BPE if model.get(name)}
     if settings:
         raise ValueError(f"Byte-level BPE must be GPT-2's. Received: {settings}")
-    ends = _ends(config, next(iter(added)) if len(added) == 1 else _END_TOKEN)
-    _refuse_added_tokens(spec, tuple(token for token in ends.values() if token))
+    only = next(iter(added)) if len(added) == 1 else _END_TOKEN
+    end_token = _named(config, "eos_token") or only
+    _refuse_added_tokens(spec, (end_token,))
     return ByteBPE(
-        {**model["vocab"], **added}, model["merges"], special_tokens=special_tokens, **ends
+        {**model["vocab"], **added},
+        model["merges"],
+        special_tokens=special_tokens,
+        end_token=end_token,
     )
 
 

@@ -95,8 +95,19 @@ class SpecialTokens:
         content_S = tf.constant([token.content for token, _ in self._by_length])
         id_S = tf.constant([id_ for _, id_ in self._by_length], tf.int32)
         which_NS = (piece_N[:, None] == content_S[None]) & special_N[:, None]
-        special = tf.RaggedTensor.from_row_lengths(
-            tf.gather(id_S, tf.where(which_NS)[:, 1]), tf.cast(special_N, tf.int64), validate=False
+        special_ids = tf.gather(id_S, tf.where(which_NS)[:, 1])
+        # Each id moves up by the special tokens before it. (Joining RaggedTensors would assert.)
+        before_N = tf.cumsum(tf.cast(special_N, tf.int64), exclusive=True)
+        places = tf.range(tf.size(ids.flat_values, tf.int64))
+        joined = tf.dynamic_stitch(
+            [
+                tf.cast(places + tf.gather(before_N, ids.value_rowids()), tf.int32),
+                tf.cast(tf.boolean_mask(ids.row_starts() + before_N, special_N), tf.int32),
+            ],
+            [ids.flat_values, special_ids],
         )
-        joined = tf.concat([ids, special], axis=1)
-        return pieces.with_flat_values(joined).merge_dims(1, 2)
+        after_N = before_N + tf.cast(special_N, tf.int64)
+        splits = ids.row_splits + tf.concat([tf.zeros([1], tf.int64), after_N], 0)
+        return tf.RaggedTensor.from_row_splits(
+            joined, tf.gather(splits, pieces.row_splits), validate=False
+        )

@@ -110,6 +110,7 @@ class WordPiece(Tokenizer):
             ]
         )
 
+    @tf.autograph.experimental.do_not_convert
     def words(self, strings: Tensor) -> Tensor:
         """The normalized words of texts, in the graph, before they are cut into pieces.
 
@@ -188,10 +189,10 @@ class WordPiece(Tokenizer):
 def _vocabulary(vocab: str | os.PathLike | Sequence[str]) -> dict[str, int]:
     if isinstance(vocab, str | os.PathLike):
         # Not splitlines: a token may be a character that Python takes for the end of a line.
-        lines = pathlib.Path(vocab).read_text("utf-8").split("\n")
+        lines = pathlib.Path(vocab).read_bytes().decode("utf-8").split("\n")
         if lines[-1] == "":
             lines.pop()
-        vocab = lines
+        vocab = [line.removesuffix("\r") for line in lines]
     vocabulary = {token: id_ for id_, token in enumerate(vocab)}
     if len(vocabulary) != len(vocab):
         twice = next(token for id_, token in enumerate(vocab) if vocabulary[token] != id_)

@@ -1,0 +1,103 @@
+import gzip
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
+
+TRAINERS = pytest.mark.parametrize("train", [train_wordpiece, train_byte_bpe])
+TEXTS = ["low lower lowest", "new newer newest", "wide wider widest"] * 3
+
+
+@TRAINERS
+def test_training_learns_as_many_tokens_as_it_was_told(train, topics):
+    tokenizer = train(topics, 700)
+    assert tokenizer.vocab_size == len(tokenizer.tokens) == 700
+    ids = tokenizer.encode_batch(topics.read_text("utf-8").split("\n")[:2000])
+    assert max(map(max, filter(None, ids))) < 700
+    assert tokenizer.unk_id is None or not any(tokenizer.unk_id in row for row in ids)
+
+
+@TRAINERS
+def test_files_and_texts_give_the_same_vocabulary(train, tmp_path):
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS[:4]) + "\n")
+    (tmp_path / "b.gz").write_bytes(gzip.compress("\n".join(TEXTS[4:]).encode()))
+    by_files = train([tmp_path / "a.txt", tmp_path / "*.gz"], 300)
+    assert by_files.tokens == train(texts=iter(TEXTS), vocab_size=300).tokens
+
+
+def test_training_again_in_another_process_gives_the_same_vocabularies(topics):
+    program = (
+        "import json, sys; from keras_lm.tokenizers import train_wordpiece, train_byte_bpe; "
+        "print(json.dumps([train(sys.argv[1], 500).tokens "
+        "for train in (train_wordpiece, train_byte_bpe)]))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(topics)], check=True, capture_output=True, text=True
+    )
+    here = [train(topics, 500).tokens for train in (train_wordpiece, train_byte_bpe)]
+    assert json.loads(run.stdout.splitlines()[-1]) == here
+
+
+def test_wordpiece_begins_with_the_special_tokens_and_the_characters():
+    tokens = train_wordpiece(texts=TEXTS, vocab_size=60).tokens
+    assert tokens[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert tokens[5:14] == list("deilnorst")
+    assert "low" in tokens
+
+
+def test_the_order_of_lines_does_not_matter_for_wordpiece(topics):
+    lines = topics.read_text("utf-8").split("\n")[:3000]
+    tokens = train_wordpiece(texts=lines, vocab_size=400).tokens
+    assert train_wordpiece(texts=lines[::-1], vocab_size=400).tokens == tokens
+
+
+def test_a_cased_vocabulary_keeps_capitals():
+    assert "L" in train_wordpiece(texts=["Low LOW"], vocab_size=30, lowercase=False).tokens
+    assert "L" not in train_wordpiece(texts=["Low LOW"], vocab_size=30).tokens
+
+
+def test_rare_pairs_are_not_joined():
+    texts = ["zebra"] * 3 + ["apple"] * 5
+    tokens = train_wordpiece(texts=texts, vocab_size=100, min_frequency=4).tokens
+    assert "apple" in tokens
+    assert "zebra" not in tokens
+
+
+def test_the_end_token_of_byte_bpe_comes_last():
+    tokenizer = train_byte_bpe(texts=TEXTS, vocab_size=300)
+    assert tokenizer.end_id == tokenizer.pad_id == tokenizer.vocab_size - 1
+
+
+@TRAINERS
+@pytest.mark.parametrize("texts", [[], [""], ["", ""]])
+def test_an_empty_corpus_is_refused(train, texts):
+    with pytest.raises(ValueError, match="to train on"):
+        train(texts=texts, vocab_size=300)
+
+
+@TRAINERS
+def test_a_vocabulary_without_room_for_the_characters_is_refused(train):
+    with pytest.raises(ValueError, match=r"at least \d+.*Received: vocab_size=7"):
+        train(texts=TEXTS, vocab_size=7)
+
+
+@TRAINERS
+def test_files_and_texts_together_or_neither_are_refused(train, topics):
+    with pytest.raises(TypeError, match="Received: both"):
+        train(topics, 300, texts=TEXTS)
+    with pytest.raises(TypeError, match="Received: neither"):
+        train(vocab_size=300)
+    with pytest.raises(TypeError, match="iterable of strings"):
+        train(vocab_size=300, texts="one text")
+
+
+@TRAINERS
+def test_a_file_that_is_missing_or_no_text_is_named(train, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"missing\.txt"):
+        train(tmp_path / "missing.txt", 300)
+    (tmp_path / "bad.txt").write_bytes(b"a\n\xe9\n")
+    with pytest.raises(ValueError, match=r"bad\.txt.*byte 2 is 0xe9"):
+        train(tmp_path / "bad.txt", 300)
