@@ -3,6 +3,8 @@
 Knows no architecture. A model is a subclass that makes its layers in `__init__`, creates all its
 weights in `build(input_shape=None)` and maps a dict of ids to one tensor (one head), a dict by head
 name (several heads) or hidden states (no head) in `call`.
+
+Above 400 lines, because what a user calls on every model is described here, once.
 """
 
 import contextlib
@@ -13,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from keras_lm.training.arguments import RecordedArguments
+from keras_lm.training.compile_checks import check_can_be_traced, check_default_loss
 from keras_lm.training.fit_data import (
     check_ids,
     endless,
@@ -148,8 +151,8 @@ class LanguageModel(RecordedArguments, DistributedTraining, keras.Model):
         weights and divided by their sum over the global batch; heads are added up, and so are
         `add_loss` and regularization, once. Labels of weight 0 may be any number.
 
-        Without `metrics` and `weighted_metrics`: accuracy; for `causal_lm` perplexity too. Both
-        are weighted.
+        Without any of `loss`, `metrics` and `weighted_metrics`: accuracy; for `causal_lm`
+        perplexity too. Both are weighted.
 
         It may be called outside the scope of the strategy that the model was constructed under.
 
@@ -166,32 +169,23 @@ class LanguageModel(RecordedArguments, DistributedTraining, keras.Model):
         Raises:
             ValueError: both `optimizer` and `learning_rate` are given; there is no head and no
                 loss; the optimizer or the model was made outside the strategy's scope;
-                `jit_compile=True` under a strategy.
+                `jit_compile=True`, or an optimizer that accumulates gradients or overwrites weights
+                with their averages, under a strategy.
         """
         self._check_scope("compile")
         strategy = strategy_of(self)
-        if strategy is not None and jit_compile is True:
-            raise ValueError(
-                "Keras cannot compile a step over several replicas with XLA (keras#19005). "
-                "Received: jit_compile=True under a tf.distribute strategy"
-            )
-        if loss is None and not self.heads:
-            raise ValueError(
-                "A model without a head has no loss of its own: pass loss=..., or construct it "
-                f"with heads out of {self.HEADS}. Received: heads=(), loss=None"
-            )
-        if loss is None and set(loss_weights or {}) - set(self.heads):
-            raise ValueError(
-                f"loss_weights must be a dict by head, out of {self.heads}. "
-                f"Received: loss_weights={loss_weights!r}"
-            )
+        if strategy is not None:
+            check_can_be_traced(optimizer, jit_compile, kwargs.get("run_eagerly", False))
+        if loss is None:
+            check_default_loss(self.heads, self.HEADS, loss_weights)
         if optimizer is not None and learning_rate is not None:
             raise ValueError(
                 "learning_rate is that of the default optimizer; give it to your own one. "
                 f"Received: optimizer={optimizer!r}, learning_rate={learning_rate!r}"
             )
         with strategy.scope() if strategy else contextlib.nullcontext():
-            optimizer = self._make_optimizer(optimizer, learning_rate)
+            scale = kwargs.get("auto_scale_loss", True)
+            optimizer = self._make_optimizer(optimizer, learning_rate, scale)
             if not made_together(self, optimizer):
                 raise ValueError(
                     "Model and optimizer must be made in the scope of the same strategy. "
@@ -222,14 +216,14 @@ class LanguageModel(RecordedArguments, DistributedTraining, keras.Model):
             **kwargs,
         )
 
-    def _make_optimizer(self, optimizer: Any, learning_rate: Any) -> Any:
+    def _make_optimizer(self, optimizer: Any, learning_rate: Any, scale: bool) -> Any:
         if optimizer is None:
             rate = 3e-4 if learning_rate is None else learning_rate
             rate = Linear(rate) if isinstance(rate, (int, float)) else rate
             optimizer = AdamW(rate, weight_decay=0.01, global_clipnorm=1.0)
         optimizer = keras.optimizers.get(optimizer)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if self.dtype_policy.name == "mixed_float16" and not scaled:
+        if scale and self.dtype_policy.name == "mixed_float16" and not scaled:
             optimizer = LossScaleOptimizer(optimizer)
         return optimizer
 

@@ -166,3 +166,11 @@ def test_xla_under_a_strategy_is_refused(replicas):
         model = Toy()
     with pytest.raises(ValueError, match="jit_compile=True"):
         model.compile(jit_compile=True)
+
+
+def test_what_keras_cannot_trace_under_a_strategy_is_refused(replicas):
+    with replicas.scope():
+        model = Toy()
+        for option in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
+            with pytest.raises(ValueError, match=f"keras#20582.*{option}=2"):
+                model.compile(AdamW(0.1, use_ema=True, **{option: 2}))

@@ -202,6 +202,8 @@ def test_a_pipeline_goes_on_from_epoch_to_epoch():
     assert seen(ToyPipeline(3), epochs=2) == [0, 1, 2, 3, 4, 5]
     assert seen(ToyPipeline(3), epochs=3, initial_epoch=2) == [6, 7, 8]
     assert seen(ToyPipeline(3), epochs=3, initial_epoch=2, steps_per_epoch=2) == [4, 5]
+    # A pipeline that starts in the midst of an epoch goes on from there.
+    assert seen(ToyPipeline(3, start_step=4), epochs=2, initial_epoch=1) == [4, 5, 6]
 
 
 def test_a_generator_raises():

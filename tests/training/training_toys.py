@@ -113,8 +113,9 @@ def both_heads(rows, seed=0):
 class ToyPipeline:
     """Stands for a pipeline of keras_lm.data: batch i is all i."""
 
-    def __init__(self, steps_per_epoch):
+    def __init__(self, steps_per_epoch, start_step=0):
         self.steps_per_epoch = steps_per_epoch
+        self.start_step = start_step
 
     def endless(self, start_step=0):
         def batch(i):
