@@ -81,21 +81,26 @@ def calls(monkeypatch):
     return count
 
 
+def eagerly(tokenizer, words):
+    """The ids of words without a function around it, so that each step that runs is counted."""
+    return tokenizer._tokenize(tf.constant(words)).to_list()
+
+
 def test_where_caution_stops_every_merge_the_plain_algorithm_goes_on(calls):
     # Each letter of v w x might be taken by a neighbour that grows, but no such neighbour is there.
     merges = ["s v", "sv w", "q w", "qw x", "p x", "px a", "a b"]
     tokenizer = tokenizer_of([tuple(merge.split()) for merge in merges])
     words = ["vwxab", "vwxabvwxab", "svwxab", "qwxab", "pxab"]
-    assert tokenizer.tokenize(words).to_list() == [tokenizer.encode(word) for word in words]
+    assert eagerly(tokenizer, words) == [tokenizer.encode(word) for word in words]
     assert calls["_leftmost_least"] > 0
 
 
 def test_a_run_of_one_letter_is_merged_in_a_logarithm_of_rounds(calls):
     tokenizer = tokenizer_of([("a", "a"), ("aa", "aa"), ("aaaa", "aaaa"), ("aaaaaaaa", "aaaaaaaa")])
     word = "a" * 4_001
-    assert tokenizer.tokenize([word]).to_list() == [tokenizer.encode(word)]
+    assert eagerly(tokenizer, [word]) == [tokenizer.encode(word)]
     assert calls["_alternate"] > 0
-    assert calls["_round"] <= 8
+    assert 4 < calls["_round"] <= 8
 
 
 def test_a_word_of_many_letters_takes_few_rounds(calls):
@@ -103,8 +108,8 @@ def test_a_word_of_many_letters_takes_few_rounds(calls):
     letters = "abcdefghij"
     tokenizer = tokenizer_of(random_merges(random, letters, 400, ordered=True))
     word = "".join(random.choice(list(letters), 10_000))
-    assert tokenizer.tokenize([word]).to_list() == [tokenizer.encode(word)]
-    assert calls["_round"] <= 60
+    assert eagerly(tokenizer, [word]) == [tokenizer.encode(word)]
+    assert 4 < calls["_round"] <= 60
 
 
 def test_no_words_and_no_merges_leave_the_symbols_as_they_are():
