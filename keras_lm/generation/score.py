@@ -25,5 +25,9 @@ def log_likelihood(logits: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
     logits = tf.cast(logits, tf.float32)
     counts_BT = tf.sequence_mask(lengths, tf.shape(labels)[1])
     labels = tf.where(counts_BT, labels, tf.zeros_like(labels))
-    loss_BT = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    # Not tf.nn's function: it puts an assertion into the graph.
+    loss_N, _ = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(
+        features=tf.reshape(logits, [-1, logits.shape[-1]]), labels=tf.reshape(labels, [-1])
+    )
+    loss_BT = tf.reshape(loss_N, tf.shape(labels))
     return -tf.reduce_sum(tf.where(counts_BT, loss_BT, 0.0), -1)

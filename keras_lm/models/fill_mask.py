@@ -30,7 +30,10 @@ class MaskFiller:
         self.max_length = model.max_length
         self.tokens_V = tf.constant(self.tokenizer.tokens)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], "string"), tf.TensorSpec([], "int32")])
+    @tf.function(
+        autograph=False,
+        input_signature=[tf.TensorSpec([None], "string"), tf.TensorSpec([], "int32")],
+    )
     def fill_text(self, text: Tensor, top_k: Tensor) -> dict[str, Tensor]:
         """Fills the masks of texts.
 
@@ -56,11 +59,12 @@ class MaskFiller:
         )
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec([None, None], "int32"),
             tf.TensorSpec([None], "int32"),
             tf.TensorSpec([], "int32"),
-        ]
+        ],
     )
     def fill_ids(self, token_ids: Tensor, lengths: Tensor, top_k: Tensor) -> dict[str, Tensor]:
         """Fills the masks of rows of ids, special tokens included.

@@ -58,7 +58,7 @@ class TextScorer:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
 
-    @tf.function(input_signature=[tf.TensorSpec([None], "string")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], "string")])
     def score(self, text: Tensor) -> dict[str, Tensor]:
         """Scores texts of any length; of one that is too long the start.
 

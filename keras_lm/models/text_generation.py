@@ -46,6 +46,7 @@ class TextGenerator:
         self.pad_id = -1
 
     @tf.function(
+        autograph=False,
         input_signature=[_IDS, _ROW, _OPTIONS, _ROW, tf.TensorSpec([], "string")],
     )
     def continue_ids(

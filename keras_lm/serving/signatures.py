@@ -31,11 +31,11 @@ def fill_mask_signatures(model: Any, tokenizer: Any, top_k: int) -> Signatures:
     """Signatures of a masked LM."""
     filler = made_once(MaskFiller, model, tokenizer)
 
-    @tf.function(input_signature=[rows("string", "text")])
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
     def fill_mask(text: Tensor) -> dict[str, Tensor]:
         return filler.fill_text(text, tf.constant(top_k))
 
-    @tf.function(input_signature=ids())
+    @tf.function(autograph=False, input_signature=ids())
     def fill_mask_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         return filler.fill_ids(token_ids, lengths, tf.constant(top_k))
 
@@ -54,7 +54,7 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
         rows("int64", "seed"),
     ]
 
-    @tf.function(input_signature=[rows("string", "prompt")])
+    @tf.function(autograph=False, input_signature=[rows("string", "prompt")])
     def complete(prompt: Tensor) -> dict[str, Tensor]:
         zeros = tf.zeros_like(tf.strings.length(prompt))
         greedy = {
@@ -65,7 +65,7 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
         }
         return generator.answer_text(prompt, max_new_tokens=zeros + max_new_tokens, **greedy)
 
-    @tf.function(input_signature=[rows("string", "prompt"), *options])
+    @tf.function(autograph=False, input_signature=[rows("string", "prompt"), *options])
     def generate(
         prompt: Tensor,
         max_new_tokens: Tensor,
@@ -83,7 +83,7 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
             seed=seed,
         )
 
-    @tf.function(input_signature=[*ids(), *options])
+    @tf.function(autograph=False, input_signature=[*ids(), *options])
     def generate_ids(
         token_ids: Tensor,
         lengths: Tensor,

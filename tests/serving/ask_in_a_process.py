@@ -1,0 +1,48 @@
+"""Requests that every export must answer, and a process that asks them."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+TEXTS = ["The [MASK] statement.", "[MASK] is [MASK]!", "no mask", "", "Füße 漢字 [MASK] 🎉"]
+PROMPTS = ["The assert", "", "Füße 漢字 🎉", "x " * 300]
+N = len(PROMPTS)
+OPTIONS = {
+    "max_new_tokens": [6, 3, 9, 5],
+    "temperature": [0.0, 1.0, 0.7, 1.0],
+    "top_k": [0, 5, 0, 0],
+    "top_p": [1.0, 1.0, 0.8, 1.0],
+    "seed": [1, 2, 3, 4],
+}
+IDS = {"token_ids": [[7, 9, 11], [5, 0, 0]], "lengths": [3, 1]}
+
+REQUESTS = [
+    ("bert", "serving_default", {"text": TEXTS}),
+    ("bert", "fill_mask_ids", {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}),
+    ("gpt", "serving_default", {"prompt": PROMPTS}),
+    ("gpt", "generate", {"prompt": PROMPTS, **OPTIONS}),
+    ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
+    ("gpt", "score", {"text": PROMPTS}),
+]
+
+
+def ask_in_another_process(directory, python=sys.executable):
+    """Answers to `REQUESTS` from a process that has TensorFlow and the exports alone."""
+    path = pathlib.Path(directory) / "requests.json"
+    path.write_text(json.dumps(REQUESTS), encoding="utf-8")
+    script = pathlib.Path(__file__).with_name("ask_exports.py")
+    # Run elsewhere, without the checkout on the path.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(python), str(script), str(directory), str(path)],
+        capture_output=True,
+        text=True,
+        cwd=directory,
+        env=environment,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])

@@ -1,0 +1,38 @@
+import pytest
+
+from keras_lm import BERT, GPT, export
+from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
+
+SIZES = {
+    "hidden_size": 16,
+    "num_layers": 2,
+    "num_attention_heads": 2,
+    "num_hidden_units": 32,
+    "max_length": 48,
+    "initializer_range": 0.4,
+}
+
+
+@pytest.fixture(scope="session")
+def bert(topics):
+    tokenizer = train_wordpiece([topics], 600)
+    model = BERT(tokenizer.vocab_size, **SIZES, tokenizer=tokenizer)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def gpt(topics):
+    tokenizer = train_byte_bpe([topics], 600)
+    model = GPT(tokenizer.vocab_size, **SIZES, tokenizer=tokenizer)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def exports(bert, gpt, tmp_path_factory):
+    """A directory with `bert/1` and `gpt/1`."""
+    directory = tmp_path_factory.mktemp("saved_models")
+    export(bert, directory / "bert", top_k=3)
+    export(gpt, directory / "gpt", max_new_tokens=8)
+    return directory

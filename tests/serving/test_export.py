@@ -1,0 +1,250 @@
+import concurrent.futures
+import pathlib
+import stat
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ask_in_a_process import OPTIONS, PROMPTS, REQUESTS, TEXTS, ask_in_another_process
+from tensorflow.core.protobuf import saved_model_pb2
+
+from keras_lm import GPT, export
+from keras_lm.generation import Status
+from keras_lm.models.limits import CUT, NO_MASK
+
+
+@pytest.fixture(scope="module")
+def answers(exports):
+    """By model and signature, from a process that never imported keras_lm."""
+    found = ask_in_another_process(exports)
+    assert found["unwanted"] == []
+    return {request[:2]: answer for request, answer in zip(REQUESTS, found["answers"], strict=True)}
+
+
+@pytest.fixture(scope="module")
+def loaded(exports):
+    return {name: tf.saved_model.load(str(exports / name / "1")) for name in ("bert", "gpt")}
+
+
+def test_masks_are_filled_as_in_python(answers, bert):
+    answer = answers["bert", "serving_default"]
+    assert answer["count"] == [1, 2, 0, 0, 1]
+    assert answer["status"] == [0, 0, NO_MASK, NO_MASK, 0]
+    for row, text in enumerate(TEXTS):
+        if "[MASK]" not in text:
+            assert answer["tokens"][row] == [[""] * 3] * 2
+            assert answer["scores"][row] == [[-1.0] * 3] * 2
+            continue
+        for mask, filling in enumerate(bert.fill_mask(text, top_k=3)):
+            assert answer["tokens"][row][mask] == [token for token, _ in filling]
+            np.testing.assert_allclose(
+                answer["scores"][row][mask], [score for _, score in filling], atol=1e-6
+            )
+
+
+def test_prompts_are_continued_as_in_python(answers, gpt):
+    greedy, drawn = answers["gpt", "serving_default"], answers["gpt", "generate"]
+    for row, prompt in enumerate(PROMPTS[:3]):
+        assert greedy["text"][row] == gpt.generate(prompt, max_new_tokens=8)
+        options = {name: values[row] for name, values in OPTIONS.items()}
+        assert drawn["text"][row] == gpt.generate(prompt, **options)
+    assert drawn["status"] == [0, 0, 0, CUT]
+    assert all(
+        text == prompt + completion
+        for text, prompt, completion in zip(
+            drawn["text"], PROMPTS, drawn["completion"], strict=True
+        )
+    )
+
+
+def test_of_a_long_prompt_the_end_is_read(answers, gpt):
+    ids = gpt.tokenizer.encode(PROMPTS[3])[-(gpt.max_length - 8) :]
+    expected = gpt.tokenizer.decode(gpt.generate(ids, max_new_tokens=8)[len(ids) :])
+    assert answers["gpt", "serving_default"]["completion"][3] == expected
+    assert answers["gpt", "serving_default"]["status"][3] == CUT
+
+
+def test_ids_are_continued_as_in_python(answers, gpt):
+    answer = answers["gpt", "generate_ids"]
+    options = {name: values[:2] for name, values in OPTIONS.items()}
+    for row, prompt in enumerate([[7, 9, 11], [5]]):
+        alone = gpt.generate(prompt, **{name: values[row] for name, values in options.items()})
+        new = answer["token_ids"][row]
+        assert prompt + new[: answer["count"][row]] == alone
+        assert set(new[answer["count"][row] :]) <= {-1}
+
+
+def test_scores_are_those_of_python(answers, gpt):
+    answer = answers["gpt", "score"]
+    rows = [0, 2]
+    found = gpt.score([PROMPTS[row] for row in rows])
+    for name, values in found._asdict().items():
+        np.testing.assert_allclose(np.array(answer[name])[rows], values, rtol=1e-4)
+    assert answer["num_tokens"][1] == 0
+    assert answer["perplexity"][1] == 1
+    assert answer["status"] == [0, 0, 0, CUT]
+
+
+def test_options_out_of_range_are_clamped_and_said(loaded):
+    prompt = ["The assert"] * 5
+    answer = loaded["gpt"].signatures["generate"](
+        prompt=tf.constant(prompt),
+        max_new_tokens=tf.constant([0, 4, 4, 4, 10_000]),
+        temperature=tf.constant([0.0, -1.0, 1.0, 1.0, float("nan")]),
+        top_k=tf.constant([0, 0, -3, 0, 0]),
+        top_p=tf.constant([1.0, 1.0, 1.0, 7.0, 1.0]),
+        seed=tf.constant([0] * 5, tf.int64),
+    )
+    assert answer["status"].numpy().tolist() == [
+        Status.MAX_NEW_TOKENS,
+        Status.TEMPERATURE,
+        Status.TOP_K,
+        Status.TOP_P,
+        Status.MAX_NEW_TOKENS | Status.TEMPERATURE,
+    ]
+    assert answer["count"].numpy()[0] <= 1
+
+
+def test_an_empty_batch_and_hostile_ids_are_answered(loaded):
+    empty = loaded["gpt"].signatures["serving_default"](prompt=tf.constant([], tf.string))
+    assert empty["text"].shape == (0,)
+    assert (
+        loaded["bert"]
+        .signatures["serving_default"](text=tf.constant([], tf.string))["tokens"]
+        .shape[0]
+        == 0
+    )
+    ids = tf.constant([[10**6, -5, 3]] * 2)
+    answer = loaded["bert"].signatures["fill_mask_ids"](
+        token_ids=ids, lengths=tf.constant([99, -1])
+    )
+    assert answer["count"].numpy().tolist() == [0, 0]
+    options = {
+        "max_new_tokens": tf.constant([2, 2]),
+        "temperature": tf.zeros(2),
+        "top_k": tf.constant([0, 0]),
+        "top_p": tf.ones(2),
+        "seed": tf.constant([0, 0], tf.int64),
+    }
+    answer = loaded["gpt"].signatures["generate_ids"](
+        token_ids=ids, lengths=tf.constant([99, -1]), **options
+    )
+    assert answer["count"].numpy().max() <= 2
+
+
+def test_ten_megabytes_are_cut_before_they_are_tokenized(loaded):
+    huge = "word " * 2_000_000
+    answer = loaded["bert"].signatures["serving_default"](text=tf.constant(["[MASK] " + huge]))
+    assert answer["status"].numpy().tolist() == [CUT]
+    assert answer["count"].numpy().tolist() == [1]
+    answer = loaded["gpt"].signatures["serving_default"](prompt=tf.constant([huge]))
+    assert answer["status"].numpy().tolist() == [CUT]
+
+
+def test_eight_threads_get_eight_right_answers(loaded):
+    complete = loaded["gpt"].signatures["serving_default"]
+    prompts = [
+        f"The {word}" for word in ("if", "for", "with", "def", "class", "try", "del", "pass")
+    ]
+    expected = [complete(prompt=tf.constant([p]))["text"].numpy()[0] for p in prompts]
+
+    def ask(prompt):
+        return [complete(prompt=tf.constant([prompt]))["text"].numpy()[0] for _ in range(5)]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, prompts))
+    assert found == [[text] * 5 for text in expected]
+
+
+def nodes(path):
+    """Every node of every function of a SavedModel."""
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString((path / "saved_model.pb").read_bytes())
+    for meta in saved.meta_graphs:
+        yield from (("graph", node) for node in meta.graph_def.node)
+        for function in meta.graph_def.library.function:
+            yield from ((function.signature.name, node) for node in function.node_def)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt"])
+def test_the_operations_are_those_of_core_tensorflow(exports, name):
+    found = list(nodes(exports / name / "1"))
+    operations = {node.op for _, node in found}
+    # tensorflow-text and other libraries register theirs under names with a ">" in them.
+    assert not [op for op in operations if ">" in op or op.startswith(("PyFunc", "EagerPyFunc"))]
+    assert not [op for op in operations if "HashTable" in op or op.startswith("Random")]
+    # TensorFlow's own functions for its variables write them, and name the CPU.
+    serving = [(f, node) for f, node in found if "_traced_" not in f and f != "graph"]
+    written = {node.op for _, node in serving if node.op.startswith("Assign")}
+    assert written == set()
+    assert not [node for _, node in serving if node.op in ("Assert", "XlaMustCompile")]
+    devices = {node.device for _, node in serving}
+    assert devices <= {""}, devices
+    compiled = [
+        node.name
+        for _, node in found
+        if "_XlaMustCompile" in node.attr and node.attr["_XlaMustCompile"].b
+    ]
+    assert compiled == []
+
+
+def test_every_output_has_the_batch_first(loaded):
+    for model in loaded.values():
+        for function in model.signatures.values():
+            for spec in function.structured_outputs.values():
+                assert spec.shape.rank is None or spec.shape.rank >= 1
+
+
+def test_keras_can_hold_an_export_as_a_layer(exports, answers):
+    layer = keras.layers.TFSMLayer(str(exports / "bert" / "1"), call_endpoint="serving_default")
+    found = layer(tf.constant(TEXTS))
+    assert found["count"].numpy().tolist() == answers["bert", "serving_default"]["count"]
+
+
+def test_versions_count_up_and_are_never_changed(gpt, tmp_path):
+    assert export(gpt, tmp_path / "m") == tmp_path / "m" / "1"
+    assert export(gpt, tmp_path / "m", version=7) == tmp_path / "m" / "7"
+    before = (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns
+    with pytest.raises(FileExistsError, match="never changed"):
+        export(gpt, tmp_path / "m", version=7)
+    assert (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns == before
+    assert stat.S_IMODE((tmp_path / "m" / "7").stat().st_mode) == 0o755
+
+
+def test_a_failed_export_leaves_nothing_behind(gpt, tmp_path, monkeypatch):
+    def fail(root, path, signatures):
+        pathlib.Path(path, "half").write_text("")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export(gpt, tmp_path / "m")
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"version": 0}, "version=0"),
+        ({"max_new_tokens": 0}, r"1 .. 47.*Received: 0"),
+        ({"max_new_tokens": 48}, "Received: 48"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(gpt, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        export(gpt, tmp_path / "m", **options)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_model_that_cannot_answer_is_refused(gpt, tmp_path):
+    sizes = {k: v for k, v in gpt.get_config().items() if k not in ("tokenizer", "heads", "name")}
+    with pytest.raises(ValueError, match="unbuilt"):
+        export(GPT(**sizes), tmp_path / "m")
+    for options, message in (({}, "needs a tokenizer"), ({"heads": ()}, r"heads=\(\)")):
+        model = GPT(**sizes, **options)
+        model.build()
+        with pytest.raises(ValueError, match=message):
+            export(model, tmp_path / "m")
+    with pytest.raises(ValueError, match="Received: Sequential"):
+        export(keras.Sequential(), tmp_path / "m")

@@ -1,0 +1,48 @@
+"""Exports answer in the TensorFlow releases whose runtimes TensorFlow Serving links."""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ask_in_a_process import ask_in_another_process
+
+# Environments are kept between runs; the package index is asked for each version once.
+CACHE = pathlib.Path(__file__).parents[2] / ".cache"
+
+
+def environment(version):
+    """A Python with that TensorFlow and nothing of ours."""
+    home = CACHE / f"tensorflow-{version}"
+    python = home / "bin" / "python"
+    if not (home / "installed").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
+        packages = [f"tensorflow-cpu=={version}"]
+        if version.startswith("2.12"):
+            # It says numpy<1.24 and means no upper bound for what came later; setuptools had
+            # pkg_resources then.
+            packages += ["setuptools<80"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        (home / "installed").touch()
+    return python
+
+
+@pytest.fixture(scope="module")
+def here(exports):
+    return ask_in_another_process(exports)["answers"]
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("version", ["2.12.1", "2.19.1", "2.20.0"])
+def test_exports_answer_alike_in_an_old_tensorflow(exports, here, version):
+    found = ask_in_another_process(exports, environment(version))
+    assert found["version"] == version
+    for answer, expected in zip(found["answers"], here, strict=True):
+        assert answer.keys() == expected.keys()
+        for name in expected:
+            if np.array(expected[name]).dtype.kind == "f":
+                np.testing.assert_allclose(answer[name], expected[name], rtol=1e-4, atol=1e-6)
+            else:
+                assert answer[name] == expected[name], name
