@@ -19,19 +19,22 @@ Tensor = Any
 
 
 class KeyIndex:
-    """Where a key stands in an array of distinct keys.
+    """Where a key stands in a sorted array of distinct keys.
 
     Args:
-        keys: int64 `(N,)`, distinct.
+        keys: int64 `(N,)`, ascending, each once.
         limit: every key, and every key that is asked for, is in `0 .. limit - 1`. The tables take
             the order of N + sqrt(limit) cells.
+
+    Raises:
+        ValueError: keys that do not ascend, or are out of range.
     """
 
     def __init__(self, keys: np.ndarray, limit: int):
-        if len(np.unique(keys)) != len(keys) or np.any((keys < 0) | (keys >= limit)):
+        if np.any(np.diff(keys) <= 0) or (len(keys) and not 0 <= keys[0] <= keys[-1] < limit):
             raise ValueError(
-                "keys must be distinct and in 0 .. limit - 1. "
-                f"Received: {len(keys)} keys, {len(np.unique(keys))} distinct, limit={limit}"
+                "keys must ascend, each once, in 0 .. limit - 1. "
+                f"Received: {len(keys)} keys, limit={limit}"
             )
         limit_bits = int(limit - 1).bit_length()
         # At most half of the cells are taken, and there are no more columns than cells: then the

@@ -197,7 +197,9 @@ def pair_table(merges: np.ndarray, num_symbols: int) -> tuple[np.ndarray, Pairs]
     right = first[of] * base + begin, of
     columns = ((first * base + second, rank), left, right)
 
-    keys = np.unique(np.concatenate([key for key, _ in columns]))
+    # What np.unique gives, without the hashing that it does first.
+    keys = np.sort(np.concatenate([key for key, _ in columns]))
+    keys = keys[np.diff(keys, prepend=-1) > 0]
     table = np.full((4, len(keys) + 1), _NEVER, np.int32)
     for row, (key, ranks) in zip(table, columns, strict=False):
         np.minimum.at(row, np.searchsorted(keys, key), ranks.astype(np.int32))

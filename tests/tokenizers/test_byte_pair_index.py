@@ -26,7 +26,7 @@ def test_keys_that_stand_close_together_are_found():
     np.testing.assert_array_equal(index(tf.constant(keys)), np.arange(6_000))
 
 
-@pytest.mark.parametrize("keys", [[1, 1], [-1], [8]])
-def test_keys_that_repeat_or_are_out_of_range_raise(keys):
-    with pytest.raises(ValueError, match=r"distinct and in 0 \.\. limit - 1. Received"):
+@pytest.mark.parametrize("keys", [[1, 1], [2, 1], [-1], [8]])
+def test_keys_that_do_not_ascend_or_are_out_of_range_raise(keys):
+    with pytest.raises(ValueError, match=r"ascend, each once, in 0 \.\. limit - 1. Received"):
         KeyIndex(np.array(keys), 8)
