@@ -66,7 +66,7 @@ class Pieces:
         symbol = {character: 2 * (place + 1) for place, character in enumerate(alphabet)}
         self._num_symbols = 2 * (len(alphabet) + 1)
         edges: dict[int, int] = {}
-        accepts = {}
+        accepts: dict[int, int] = {}
 
         def insert(text: str, id_: int, begins: int) -> None:
             state = 0
@@ -81,13 +81,10 @@ class Pieces:
             if token.startswith(prefix) and len(token) > len(prefix):
                 insert(token[len(prefix) :], id_, 0)
 
-        keys = sorted(edges)
-        accepted = np.full(len(edges) + 1, -1, np.int32)
-        accepted[list(accepts)] = list(accepts.values())
-        targets = np.asarray([edges[key] for key in keys], np.int64)
-        self._keys = constant(keys, tf.int64)
-        self._targets = constant(targets)
-        self._accepted = constant(accepted[targets])  # by edge
+        keys, ids, lengths = _by_level(edges, accepts, self._num_symbols)
+        self._keys = constant(keys)
+        # By state: the longest token on the way there, 0 long where there is none.
+        self._ids, self._lengths = constant(ids), constant(lengths)
         values = np.zeros(characters.NUM_CODE_POINTS, np.int32)
         values[[ord(character) for character in alphabet]] = list(symbol.values())
         self._symbols = characters.Table(*characters.fold(values))
@@ -145,46 +142,29 @@ class Pieces:
 
     def _walk(self, symbol_P: Tensor) -> tuple[Tensor, Tensor]:
         """From each position: the length of the longest piece, 0 for none, and its id."""
-        size = tf.size(symbol_P, tf.int64)
+        size = tf.size(symbol_P)
         symbols = tf.concat([symbol_P, tf.zeros([1], tf.int64)], 0)  # nothing follows the end
         last_edge = tf.size(self._keys) - 1
+
         # A walker is where it began and its state; only those that go on are kept.
-        place_M = tf.range(size)
-
-        def step(depth: Tensor, place_M: Tensor, state_M: Tensor, longest_P: Tensor, id_P: Tensor):
-            key_M = state_M * self._num_symbols + tf.gather(symbols, place_M + depth)
-            edge_M = tf.searchsorted(self._keys, key_M, out_type=tf.int32)
-            edge_M = tf.minimum(edge_M, last_edge)
+        def step(depth: Tensor, place_M: Tensor, state_M: Tensor, state_P: Tensor):
+            key_M = tf.cast(state_M, tf.int64) * self._num_symbols
+            key_M += tf.gather(symbols, place_M + depth)
+            edge_M = tf.minimum(tf.searchsorted(self._keys, key_M, out_type=tf.int32), last_edge)
             on = tf.where(tf.gather(self._keys, edge_M) == key_M)[:, 0]
-            place_M, edge_M = tf.gather(place_M, on), tf.gather(edge_M, on)
-            accepted_M = tf.gather(self._accepted, edge_M)
-            hit = tf.where(accepted_M >= 0)[:, 0]
-            hit_place = tf.gather(place_M, hit)[:, None]
-            longest_P = tf.tensor_scatter_nd_update(
-                longest_P, hit_place, tf.fill(tf.shape(hit), depth + 1)
-            )
-            id_P = tf.tensor_scatter_nd_update(id_P, hit_place, tf.gather(accepted_M, hit))
-            return depth + 1, place_M, tf.gather(self._targets, edge_M), longest_P, id_P
+            place_M = tf.gather(place_M, on)
+            state_M = tf.gather(edge_M, on) + 1
+            state_P = tf.tensor_scatter_nd_update(state_P, place_M[:, None], state_M)
+            return depth + 1, place_M, state_M, state_P
 
-        *_, longest_P, id_P = tf.while_loop(
+        vector = tf.TensorShape([None])
+        *_, state_P = tf.while_loop(
             lambda depth, place_M, *_: tf.size(place_M) > 0,
             step,
-            (
-                tf.zeros([], tf.int64),
-                place_M,
-                tf.zeros_like(symbol_P),
-                tf.zeros_like(symbol_P),
-                tf.fill(tf.shape(symbol_P), -1),
-            ),
-            shape_invariants=(
-                tf.TensorShape([]),
-                tf.TensorShape([None]),
-                tf.TensorShape([None]),
-                tf.TensorShape([None]),
-                tf.TensorShape([None]),
-            ),
+            (0, tf.range(size), tf.zeros([size], tf.int32), tf.zeros([size], tf.int32)),
+            shape_invariants=(tf.TensorShape([]), vector, vector, vector),
         )
-        return longest_P, id_P
+        return tf.gather(self._lengths, state_P), tf.gather(self._ids, state_P)
 
     def _jump(self, longest_P: Tensor, begins_P: Tensor) -> Tensor:
         """Which positions begin a piece, each word read from its first one."""
@@ -202,7 +182,45 @@ class Pieces:
         _, picked_P = tf.while_loop(
             lambda place_M, _: tf.size(place_M) > 0,
             jump,
-            (tf.where(begins_P)[:, 0], tf.zeros_like(begins_P)),
+            (tf.cast(tf.where(begins_P)[:, 0], tf.int32), tf.zeros_like(begins_P)),
             shape_invariants=(tf.TensorShape([None]), tf.TensorShape([None])),
         )
         return picked_P
+
+
+def _by_level(
+    edges: dict[int, int], accepts: dict[int, int], num_symbols: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers states so that edge e, in order of its key, leads to state e + 1.
+
+    Args:
+        edges: state x `num_symbols` + symbol, to the state it leads to; states count from 1 in the
+            order of the dict.
+        accepts: state to the id of the token that ends there.
+        num_symbols: what the keys were made with.
+
+    Returns:
+        The keys in the new numbering, ascending, int64; by state, the root first, the id and the
+        length of the longest token on the way from the root, 0 long where there is none.
+    """
+    key = np.fromiter(edges, np.int64, len(edges))
+    source, symbol = key // num_symbols, key % num_symbols
+    accepted = np.full(len(edges) + 1, -1)
+    accepted[list(accepts)] = list(accepts.values())
+    number, id_, length = (np.zeros(len(edges) + 1, np.int64) for _ in range(3))
+    keys, order, depth = [], [np.zeros(1, np.int64)], 1
+    level = np.flatnonzero(source == 0)
+    while len(level):
+        level = level[np.lexsort((symbol[level], number[source[level]]))]
+        state, parent = level + 1, source[level]
+        keys.append(number[parent] * num_symbols + symbol[level])
+        number[state] = 1 + sum(map(len, keys[:-1])) + np.arange(len(level))
+        ends = accepted[state] >= 0
+        id_[state] = np.where(ends, accepted[state], id_[parent])
+        length[state] = np.where(ends, depth, length[parent])
+        order.append(state)
+        reached = np.zeros(len(edges) + 1, bool)
+        reached[state] = True
+        level, depth = np.flatnonzero(reached[source]), depth + 1
+    states = np.concatenate(order)
+    return np.concatenate(keys), id_[states].astype(np.int32), length[states].astype(np.int32)
