@@ -186,7 +186,8 @@ def main() -> None:
 
 def show(report: dict) -> None:
     print(
-        f"{'':24}{'ours ms':>10}{'theirs ms':>11}{'theirs/ours (quartiles)':>28}  texts with wrong ids"
+        f"{'':24}{'ours ms':>10}{'theirs ms':>11}{'theirs/ours (quartiles)':>28}"
+        "  texts with wrong ids"
     )
     for kind, result in report["tokenizers"].items():
         for name in ("8 texts", "32 texts"):
