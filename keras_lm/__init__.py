@@ -1,6 +1,6 @@
 """Language models for TensorFlow and Keras 3, from raw text to TensorFlow Serving.
 
-Importing this package imports neither TensorFlow nor Keras: every public name is found on first use.
+Importing this imports neither TensorFlow nor Keras: every public name is found on first use.
 """
 
 import importlib
@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from keras_lm import models as models
     from keras_lm import tokenizers as tokenizers
     from keras_lm import training as training
+    from keras_lm.checkpoints.load import load as load
     from keras_lm.models.bert import BERT as BERT
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.serving.export import export as export
 
 require_tensorflow()
 
-_HOME = {"BERT": "models.bert", "GPT": "models.gpt", "export": "serving.export"}
+_HOME = {
+    "BERT": "models.bert",
+    "GPT": "models.gpt",
+    "export": "serving.export",
+    "load": "checkpoints.load",
+}
 _FLOORS = ("data", "generation", "layers", "models", "serving", "tokenizers", "training")
 
 __all__ = ["__version__", *_HOME, *_FLOORS]

@@ -1,1 +1,5 @@
-"""Directories of other libraries, in and out."""
+"""Files to models."""
+
+from keras_lm.checkpoints.load import load
+
+__all__ = ["load"]

@@ -107,7 +107,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
 
         self.attention = attention("attention", causal=causal, window=window)
         self.attention_norm = normalization("attention_norm")
-        self.cross_attention = None
+        self.cross_attention: Any = None
         if cross_attention:
             self.cross_attention = attention("cross_attention", cross_attention=True)
             self.cross_attention_norm = normalization("cross_attention_norm")

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_lm.layers.activations import activation as find_activation
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.initializers import Initializer, side_by_side
-from keras_lm.layers.rows import as_before, flat_rows
+from keras_lm.layers.rows import as_before, flat_rows, known_width
 
 Tensor = Any
 
@@ -62,7 +62,7 @@ class Dense(RecordsArguments, keras.layers.Layer):
         """Makes the kernel `(D, F)` and the bias `(F,)`."""
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(input_shape[-1], self.units),
+            shape=(known_width(input_shape), self.units),
             initializer=side_by_side(self.kernel_initializer, self.parts),
         )
         if self.use_bias:

@@ -12,6 +12,7 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.embedding import TokenEmbedding
 from keras_lm.layers.initializers import Initializer
+from keras_lm.layers.rows import known_width
 
 Tensor = Any
 
@@ -55,7 +56,7 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
 
     def build(self, hidden_shape: tuple[int | None, ...], **shapes: Any) -> None:
         """Makes the dense layer `(D, D)`, the norm and the bias `(V,)`."""
-        width = hidden_shape[-1]
+        width = known_width(hidden_shape)
         self.dense = Dense(
             width,
             self.activation,

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.initializers import Initializer, fresh
-from keras_lm.layers.rows import shape_of
+from keras_lm.layers.rows import known_width, shape_of
 
 Tensor = Any
 
@@ -67,16 +67,17 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...], **shapes: Any) -> None:
         """Makes the table `(max_length, P)` if learned, and the projection if P is not D."""
-        self.width = self.size or input_shape[-1]
+        width = known_width(input_shape)
+        self.width = self.size or width
         if self.kind == "learned":
             self.embeddings = self.add_weight(
                 name="embeddings",
                 shape=(self.max_length, self.width),
                 initializer=fresh(self.embeddings_initializer),
             )
-        if self.width != input_shape[-1]:
+        if self.width != width:
             self.projection = Dense(
-                input_shape[-1],
+                width,
                 use_bias=False,
                 kernel_initializer=fresh(self.embeddings_initializer),
                 name="projection",

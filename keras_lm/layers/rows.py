@@ -13,6 +13,17 @@ def shape_of(x: Tensor) -> list[Any]:
     return [dynamic[i] if size is None else size for i, size in enumerate(x.shape)]
 
 
+def known_width(shape: tuple[int | None, ...]) -> int:
+    """Gives the last dimension.
+
+    Raises:
+        ValueError: it is not known.
+    """
+    if shape[-1] is None:
+        raise ValueError(f"The last dimension must be known. Received: shape {tuple(shape)}")
+    return shape[-1]
+
+
 def flat_rows(x: Tensor) -> Tensor:
     """Reshapes `(..., D)` to `(rows, D)`."""
     return tf.reshape(x, [-1, x.shape[-1]])

@@ -1,7 +1,10 @@
 """Models, one short file for each. Importing this registers every class with Keras."""
 
+import keras_lm.tokenizers  # noqa: F401 - a model's file holds its tokenizer
 from keras_lm.models.bert import BERT
 from keras_lm.models.gpt import GPT
 from keras_lm.models.sizes import abstract
 
-__all__ = ["BERT", "GPT", "abstract"]
+MODELS = ("BERT", "GPT")
+
+__all__ = ["BERT", "GPT", "MODELS", "abstract"]

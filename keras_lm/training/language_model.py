@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from keras_lm.training.arguments import RecordedArguments
+from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.training.compile_checks import check_can_be_traced, check_default_loss
 from keras_lm.training.fit_data import (
     check_ids,
@@ -40,7 +40,7 @@ Tensor = Any
 _KERAS_ARGUMENTS = ("name", "dtype", "trainable")
 
 
-class LanguageModel(RecordedArguments, DistributedTraining, keras.Model):
+class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
     """Abstract base of the language models.
 
     The arguments of the subclass's constructor are recorded once, when it is called: `get_config`
@@ -125,6 +125,15 @@ class LanguageModel(RecordedArguments, DistributedTraining, keras.Model):
             tokenizer = self.tokenizer
             config["tokenizer"] = tokenizer and keras.saving.serialize_keras_object(tokenizer)
         return config
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Says whether there are weights to restore; the sizes are in `get_config`."""
+        return {"input_shape": None} if self.built else None
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Creates the weights, from the sizes alone."""
+        if not self.built:
+            self.build(None)
 
     # compile
 

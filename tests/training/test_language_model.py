@@ -24,6 +24,7 @@ def test_the_config_is_flat_and_names_every_argument():
         "penalty": 0.0,
         "heads": ["masked_lm"],
         "name": "small",
+        "trainable": True,
         "dtype": "mixed_bfloat16",
     }
 

@@ -1,0 +1,30 @@
+"""Write a SavedModel for TensorFlow Serving."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("model", help="a .keras file")
+    parser.add_argument("directory", help="where versions are written, e.g. saved_models/gpt")
+    parser.add_argument("--version", type=int, help="default: the highest that is there and 1")
+    parser.add_argument("--top-k", type=int, default=5, help="masked LM: fillings of each mask")
+    parser.add_argument(
+        "--max-new-tokens", type=int, default=50, help="causal LM: length of serving_default"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exports; prints the path of the version."""
+    from keras_lm.checkpoints import load  # TensorFlow takes seconds to import.
+    from keras_lm.serving import export
+
+    path = export(
+        load(options.model),
+        options.directory,
+        version=options.version,
+        top_k=options.top_k,
+        max_new_tokens=options.max_new_tokens,
+    )
+    print(path)
+    return 0

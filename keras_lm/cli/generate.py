@@ -1,0 +1,33 @@
+"""Continue prompts with a causal model."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("model", help="a .keras file")
+    parser.add_argument("prompt", nargs="+", help="one or more texts; quote each")
+    parser.add_argument("--max-new-tokens", type=int, help="default: 50, or as many as fit")
+    parser.add_argument("-n", "--num-return-sequences", type=int, default=1)
+    parser.add_argument("--temperature", type=float, help="0 is greedy; default: see --top-k")
+    parser.add_argument("--top-k", type=int, default=0, help="draw from the likeliest; 0: greedy")
+    parser.add_argument("--top-p", type=float, default=1.0, help="draw from this probability")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--stop", action="append", default=[], help="end at this text; repeatable")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Generates; prints each text, separated by lines of dashes."""
+    from keras_lm.checkpoints import load  # TensorFlow takes seconds to import.
+
+    model = load(options.model)
+    if not hasattr(model, "generate"):
+        raise ValueError(f"generate takes a causal model. Received: a {type(model).__name__}")
+    wanted = {name: value for name, value in vars(options).items() if name not in _OURS}
+    found = model.generate(options.prompt, **wanted)
+    texts = [text for row in found for text in ([row] if isinstance(row, str) else row)]
+    print("\n--------\n".join(texts))
+    return 0
+
+
+_OURS = ("model", "prompt", "run")

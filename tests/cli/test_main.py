@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import pytest
+
+from keras_lm import GPT
+from keras_lm.cli.main import main
+from keras_lm.tokenizers import train_byte_bpe
+
+
+@pytest.fixture(scope="module")
+def saved(topics, tmp_path_factory):
+    tokenizer = train_byte_bpe([topics], 400)
+    model = GPT(tokenizer.vocab_size, 8, 1, 2, 16, max_length=32, tokenizer=tokenizer)
+    model.build()
+    path = tmp_path_factory.mktemp("models") / "gpt.keras"
+    model.save(path)
+    return path, model
+
+
+def test_help_names_the_commands_without_importing_tensorflow():
+    script = (
+        "import sys, keras_lm.cli.main as m\n"
+        "try:\n    m.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "export" in done.stdout
+    assert "generate" in done.stdout
+
+
+def test_generate_prints_what_python_gives(saved, capsys):
+    path, model = saved
+    words = ["generate", str(path), "The assert", "if x", "--max-new-tokens", "5", "--seed", "3"]
+    assert main([*words, "--top-k", "9"]) == 0
+    expected = model.generate(["The assert", "if x"], max_new_tokens=5, seed=3, top_k=9)
+    assert capsys.readouterr().out == "\n--------\n".join(expected) + "\n"
+
+
+def test_export_prints_the_path_of_the_version(saved, tmp_path, capsys):
+    path, _ = saved
+    assert main(["export", str(path), str(tmp_path / "gpt"), "--max-new-tokens", "3"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "gpt" / "1")
+    assert (tmp_path / "gpt" / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("missing.keras", "does not exist"), ("text.keras", "load takes a .keras file")],
+)
+def test_bad_input_is_said_in_one_line(tmp_path, capsys, name, message):
+    (tmp_path / "text.keras").write_text("no model")
+    assert main(["generate", str(tmp_path / name), "x"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
