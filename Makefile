@@ -42,5 +42,8 @@ test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
 test-slow: $(STAMP) ## the long tests; they install old TensorFlow wheels into environments of their own
 	$(BIN)/python -m pytest -m "slow or network"
 
+quickstart: $(STAMP) ## train a small BERT and a small GPT, export and ask them; TEXT="a.txt b.txt" for your own text
+	$(BIN)/python examples/quickstart.py $(TEXT)
+
 clean: ## remove the environment and everything that was generated
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,132 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import EXAMPLES
+
+SCRIPT = EXAMPLES / "quickstart.py"
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_a_missing_file_is_one_line_before_any_training():
+    done = run("missing.txt")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1] == (
+        "quickstart: A text file must exist. Received: 'missing.txt'"
+    )
+
+
+def test_an_empty_file_is_one_line(tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    done = run(tmp_path / "empty.txt")
+    assert done.returncode == 1
+    assert "at least 100,000 characters" in done.stderr.splitlines()[-1]
+    assert "Received: 0 in" in done.stderr.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    """The script as a module."""
+    import quickstart
+
+    return quickstart
+
+
+def paragraphs(count):
+    return [" ".join(f"{word}{i}" for word in "abcdefghijkl") for i in range(count)]
+
+
+def test_a_repeated_text_is_no_more_text(quickstart, tmp_path):
+    path = tmp_path / "repeats.txt"
+    path.write_text("One and the same paragraph.\n\n" * 10_000)
+    with pytest.raises(ValueError, match="Received: 27 in"):
+        quickstart.read([str(path)])
+
+
+def test_a_paragraph_is_one_line_without_rulers(quickstart, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("Title\n*****\n\nOne\n   two.\n\n" + "\n\n".join(paragraphs(3_000)))
+    assert quickstart.read([str(path)])[:2] == ["Title", "One two."]
+
+
+def test_lines_are_paragraphs_where_no_line_is_blank(quickstart, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("\n".join(paragraphs(3_000)))
+    assert quickstart.read([str(path)]) == paragraphs(3_000)
+
+
+def test_one_paragraph_cannot_be_divided(quickstart):
+    with pytest.raises(ValueError, match="each of three parts"):
+        quickstart.split(["A single paragraph of a hundred thousand characters. " * 2_000])
+
+
+def test_no_held_out_paragraph_shares_eight_words_in_a_row_with_training(quickstart):
+    text = quickstart.split(quickstart.read([]))
+
+    def runs(texts):
+        words = [re.findall(r"\w+", paragraph.lower()) for paragraph in texts]
+        return {" ".join(row[i : i + 8]) for row in words for i in range(len(row) - 7)}
+
+    assert len(runs(text.held_out)) > 1_000
+    assert not runs(text.train) & runs(text.held_out)
+    assert not runs(text.train) & runs(text.dev)
+
+
+def test_a_paragraph_stays_in_its_part_when_text_is_added(quickstart):
+    few, many = paragraphs(1_500), paragraphs(3_000)
+    assert set(quickstart.split(few).train) <= set(quickstart.split(many).train)
+
+
+@pytest.fixture(scope="module")
+def finished(quickstart, tmp_path_factory):
+    """A short run on a part of the reference, into a directory where one version stands."""
+    directory = tmp_path_factory.mktemp("quickstart")
+    paragraphs = quickstart.read([])
+    (directory / "text.txt").write_text("\n\n".join(paragraphs[: len(paragraphs) // 2]))
+    (directory / "out" / "quickstart_gpt" / "1").mkdir(parents=True)
+    steps = ("--bert-steps", 8, "--gpt-steps", 8)
+    return run("text.txt", "--out", "out", *steps, cwd=directory), directory / "out"
+
+
+@pytest.mark.slow
+def test_a_run_exports_both_models_as_the_next_version(finished):
+    done, out = finished
+    assert done.returncode == 0, done.stderr
+    assert (out / "quickstart_bert" / "1" / "saved_model.pb").exists()
+    assert (out / "quickstart_gpt" / "2" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+def test_a_run_asks_the_exports_without_keras_lm(finished):
+    done, _ = finished
+    assert "keras_lm was imported by this process: False" in done.stdout
+    fill = re.search(r"\[MASK\].*\n((?: +\S+ 0\.\d{3}){5})", done.stdout)
+    assert fill, done.stdout
+    assert len(re.findall(r"^    greedy  \.\.\.", done.stdout, re.MULTILINE)) == 3
+    assert len(re.findall(r"^    log-likelihood -\d", done.stdout, re.MULTILINE)) == 2
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_each_figure_beside_its_baselines(finished):
+    done, _ = finished
+    table = done.stdout[done.stdout.index("that were held out:") :]
+    rows = re.findall(r"^    (\S.*?) +(\d+\.\d+)$", table, re.MULTILINE)
+    names = [name for name, _ in rows]
+    assert names == [
+        "BERT",
+        "most frequent token",
+        "most frequent behind its left neighbour",
+        "GPT",
+        "interpolated bigrams",
+    ]
+    accuracy = [float(figure) for _, figure in rows[:3]]
+    assert 0 <= accuracy[0] < 1
+    assert 0 < accuracy[1] < accuracy[2] < 1
+    assert 10 < float(rows[4][1]) < 4_000
