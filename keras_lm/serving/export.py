@@ -7,6 +7,7 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_lm.models.text_generation import DEFAULT_NEW_TOKENS
 from keras_lm.serving.signatures import Signatures, fill_mask_signatures, generation_signatures
 from keras_lm.training import LanguageModel
 
@@ -17,7 +18,7 @@ def export(
     *,
     version: int | None = None,
     top_k: int = 5,
-    max_new_tokens: int = 50,
+    max_new_tokens: int | None = None,
 ) -> pathlib.Path:
     """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
 
@@ -49,7 +50,8 @@ def export(
         directory: one directory for all versions of the model.
         version: a positive number. None: the highest that is there and 1.
         top_k: of a masked LM, how many fillings of each mask to answer.
-        max_new_tokens: of a causal LM, how many tokens `serving_default` adds at most.
+        max_new_tokens: of a causal LM, how many tokens `serving_default` adds at most. None: 50, or
+            as many as the model has room for.
 
     Returns:
         The path of the version.
@@ -90,7 +92,7 @@ def _next_version(directory: pathlib.Path) -> int:
     return max(versions, default=0) + 1
 
 
-def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int) -> Signatures:
+def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) -> Signatures:
     if not isinstance(model, LanguageModel):
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
     if not model.built:
@@ -104,6 +106,8 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int) -> Signat
         return fill_mask_signatures(model, tokenizer, top_k)
     if "causal_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
+        if max_new_tokens is None:
+            max_new_tokens = min(DEFAULT_NEW_TOKENS, model.max_length - 1)
         if not 1 <= max_new_tokens < model.max_length:
             raise ValueError(
                 f"max_new_tokens must be in 1 .. {model.max_length - 1}, below the model's length. "
