@@ -25,6 +25,8 @@ def fill(directory: str, texts: list[str]) -> None:
     answer = load(directory).signatures["serving_default"](text=tf.constant(texts))
     for i, text in enumerate(texts):
         print(f"\n  {text}")
+        if not answer["count"][i]:
+            print("    (no [MASK] in the part of the text that the model can read)")
         for place in range(int(answer["count"][i])):
             pairs = zip(answer["tokens"][i, place], answer["scores"][i, place], strict=True)
             print("    " + "   ".join(f"{t.numpy().decode()} {s:.3f}" for t, s in pairs))

@@ -7,7 +7,11 @@ Data: the language reference of Python that its `help()` shows (`pydoc_data/topi
 Version 2), 330,000 characters without repeats; or text files in UTF-8, .gz too, whose paragraphs
 are divided by blank lines, with 100,000 characters or more.
 
-Figures are of held-out paragraphs: MEASURED
+Measured on 2026-11-22, TensorFlow 2.21, 2 CPU cores shared with other work: 194 s of CPU time per
+core, 443 s by the clock. On 174 paragraphs that were held out:
+
+    accuracy on masked tokens   BERT 0.285   most frequent token 0.093, behind its neighbour 0.205
+    perplexity per token        GPT 122.3    interpolated bigrams 149.7
 """
 
 import argparse
@@ -41,7 +45,7 @@ SIZES = {
 }
 BERT_LENGTH, GPT_LENGTH = 32, 64
 LEARNING_RATE = 2e-3
-BERT_STEPS, GPT_STEPS = 2_100, 840
+BERT_STEPS, GPT_STEPS = 1_800, 780
 REPORTS = 6  # how often a training stops to evaluate; Keras calls that an epoch
 LEAST_CHARACTERS, LEAST_OF_A_PART = 100_000, 2_000
 HELD_OUT_BATCHES = 500  # at most, of a text that is much larger
@@ -188,7 +192,8 @@ def questions(text: Split, tokenizer: keras_lm.tokenizers.Tokenizer) -> dict[str
     for paragraph in text.held_out:
         words = paragraph.split()[:14]
         known = [i for i in range(2, len(words)) if words[i] in tokenizer.tokens]
-        if len(words) < 8 or not known or not paragraph[0].isalpha():
+        too_long = len(tokenizer.encode(" ".join(words))) > BERT_LENGTH
+        if len(words) < 8 or too_long or not known or not paragraph[0].isalpha():
             continue
         place = known[len(known) // 2]
         asked["masked"].append(" ".join([*words[:place], "[MASK]", *words[place + 1 :]]))
