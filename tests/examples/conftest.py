@@ -3,5 +3,4 @@
 import pathlib
 import sys
 
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
-sys.path.insert(0, str(EXAMPLES))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "examples"))

@@ -1,11 +1,11 @@
+import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
-from conftest import EXAMPLES
 
-SCRIPT = EXAMPLES / "quickstart.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "examples" / "quickstart.py"
 
 
 def run(*arguments, cwd=None):
