@@ -110,8 +110,7 @@ def split(paragraphs: list[str]) -> Split:
 
 def train(model: LanguageModel, data: tf.data.Dataset, dev: tf.data.Dataset, steps: int) -> None:
     """Trains for so many steps, however long the text is; every pass has other masks."""
-    # XLA's compiling costs more here than it gains.
-    model.compile(learning_rate=LEARNING_RATE, jit_compile=False)
+    model.compile(learning_rate=LEARNING_RATE)
     each = max(1, steps // REPORTS)
     model.fit(
         data,
