@@ -39,10 +39,13 @@ floors: $(STAMP) ## no floor imports one above it
 test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
 	$(BIN)/python -m pytest
 
-test-slow: $(STAMP) ## the long tests; they install old TensorFlow wheels into environments of their own
+test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases under .cache/
 	$(BIN)/python -m pytest -m "slow or network"
 
-quickstart: $(STAMP) ## train a small BERT and a small GPT, export and ask them; TEXT="a.txt b.txt" for your own text
+bench: $(STAMP) ## paired with peers, about two minutes; writes benchmarks/results/
+	$(BIN)/python benchmarks/bench_tokenizers.py
+
+quickstart: $(STAMP) ## train a BERT and a GPT, export them, ask them; TEXT="a.txt b.txt": your own text
 	$(BIN)/python examples/quickstart.py $(TEXT)
 
 clean: ## remove the environment and everything that was generated
