@@ -4,15 +4,23 @@ from typing import Any
 
 import tensorflow as tf
 
-# Turc et al. 2019, arXiv:1908.08962, table 1, and Devlin et al. 2019, arXiv:1810.04805, section 3.
-BERT_SIZES = {
-    name: {
-        "hidden_size": width,
-        "num_layers": depth,
-        "num_attention_heads": width // 64,
-        "num_hidden_units": 4 * width,
+
+def _sizes(rows: list[tuple[str, int, int]]) -> dict[str, dict[str, int]]:
+    """Arguments by name, from names, depths and widths; heads of 64, and four widths inside."""
+    return {
+        name: {
+            "hidden_size": width,
+            "num_layers": depth,
+            "num_attention_heads": width // 64,
+            "num_hidden_units": 4 * width,
+        }
+        for name, depth, width in rows
     }
-    for name, depth, width in [
+
+
+# Turc et al. 2019, arXiv:1908.08962, table 1, and Devlin et al. 2019, arXiv:1810.04805, section 3.
+BERT_SIZES = _sizes(
+    [
         ("tiny", 2, 128),
         ("mini", 4, 256),
         ("small", 4, 512),
@@ -20,23 +28,12 @@ BERT_SIZES = {
         ("base", 12, 768),
         ("large", 24, 1024),
     ]
-}
+)
 
 # Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
-GPT2_SIZES = {
-    name: {
-        "hidden_size": width,
-        "num_layers": depth,
-        "num_attention_heads": width // 64,
-        "num_hidden_units": 4 * width,
-    }
-    for name, depth, width in [
-        ("small", 12, 768),
-        ("medium", 24, 1024),
-        ("large", 36, 1280),
-        ("xl", 48, 1600),
-    ]
-}
+GPT2_SIZES = _sizes(
+    [("small", 12, 768), ("medium", 24, 1024), ("large", 36, 1280), ("xl", 48, 1600)]
+)
 
 
 def abstract(model_class: type, *arguments: Any, **sizes: Any) -> Any:

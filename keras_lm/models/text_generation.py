@@ -105,7 +105,16 @@ class TextGenerator:
 
         return should_stop
 
-    def answer_ids(self, token_ids: Tensor, lengths: Tensor, **options: Tensor) -> dict:
+    def answer_ids(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        max_new_tokens: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        seed: Tensor,
+    ) -> dict[str, Tensor]:
         """Continues rows of ids of any length; options are brought into range.
 
         Of a row that is too long the end is kept. A row of length 0 begins a new document; ids
@@ -114,7 +123,11 @@ class TextGenerator:
         Args:
             token_ids: int32 `(B, T)`, padded on the right.
             lengths: int32 `(B,)`.
-            **options: `temperature`, `top_k`, `top_p`, `seed`, `max_new_tokens`, each `(B,)`.
+            max_new_tokens: int32 `(B,)`.
+            temperature: float32 `(B,)`.
+            top_k: int32 `(B,)`.
+            top_p: float32 `(B,)`.
+            seed: int64 `(B,)`.
 
         Returns:
             `token_ids` int32 `(B, N)`, the new ones, padded with -1; `count` int32 `(B,)`, how many
@@ -123,14 +136,27 @@ class TextGenerator:
         inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
         token_ids = tf.where(inside, token_ids, self.end_id)
         lengths = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
-        return self._answer(tf.RaggedTensor.from_tensor(token_ids, lengths), options)
+        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        return self._answer(tf.RaggedTensor.from_tensor(token_ids, lengths), asked)
 
-    def answer_text(self, prompt: Tensor, **options: Tensor) -> dict:
+    def answer_text(
+        self,
+        prompt: Tensor,
+        max_new_tokens: Tensor,
+        temperature: Tensor,
+        top_k: Tensor,
+        top_p: Tensor,
+        seed: Tensor,
+    ) -> dict[str, Tensor]:
         """Continues prompts of any length; options are brought into range.
 
         Args:
             prompt: string `(B,)`; of one that is too long the end is read.
-            **options: as of `answer_ids`.
+            max_new_tokens: this and the others as of `answer_ids`.
+            temperature: see there.
+            top_k: see there.
+            top_p: see there.
+            seed: see there.
 
         Returns:
             `text` string `(B,)`, prompt and continuation; `completion` string `(B,)`; `count` and
@@ -142,7 +168,8 @@ class TextGenerator:
         read = tf.strings.substr(
             prompt, tf.maximum(size_B - limit, 0), tf.fill([tf.size(size_B)], limit)
         )
-        answer = self._answer(self.tokenizer.tokenize(read), options)
+        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        answer = self._answer(self.tokenizer.tokenize(read), asked)
         cut_B = CUT * tf.cast(size_B > limit, "int32")
         completion = self.tokenizer.detokenize(answer["token_ids"])
         return {
@@ -152,10 +179,10 @@ class TextGenerator:
             "status": tf.bitwise.bitwise_or(answer["status"], cut_B),
         }
 
-    def _answer(self, ids: Any, options: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _answer(self, ids: Any, options: generation.Options) -> dict[str, Tensor]:
         max_length = self.model.max_length
         # New tokens may take half of the model's length from a long prompt, and no more.
-        wanted_B = tf.clip_by_value(options["max_new_tokens"], 1, max(max_length // 2, 1))
+        wanted_B = tf.clip_by_value(options.max_new_tokens, 1, max(max_length // 2, 1))
         given_B = tf.cast(ids.row_lengths(), "int32")
         kept_B = tf.minimum(given_B, max_length - wanted_B)
         begins_B = given_B == 0
@@ -167,7 +194,7 @@ class TextGenerator:
         real_BT = (place_BT < kept_B[:, None]) & ~begins_B[:, None]
         index_BT = tf.where(real_BT, first_B[:, None] + place_BT, tf.size(value_N) - 1)
         asked, status_B = generation.clamp_options(
-            **options, limit=tf.maximum(max_length - lengths_B, 1)
+            **options._asdict(), limit=tf.maximum(max_length - lengths_B, 1)
         )
         found = self.continue_ids(
             tf.gather(value_N, index_BT),

@@ -65,47 +65,12 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
         }
         return generator.answer_text(prompt, max_new_tokens=zeros + max_new_tokens, **greedy)
 
-    @tf.function(autograph=False, input_signature=[rows("string", "prompt"), *options])
-    def generate(
-        prompt: Tensor,
-        max_new_tokens: Tensor,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
-    ) -> dict[str, Tensor]:
-        return generator.answer_text(
-            prompt,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-        )
-
-    @tf.function(autograph=False, input_signature=[*ids(), *options])
-    def generate_ids(
-        token_ids: Tensor,
-        lengths: Tensor,
-        max_new_tokens: Tensor,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
-    ) -> dict[str, Tensor]:
-        return generator.answer_ids(
-            token_ids,
-            lengths,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-        )
+    def with_options(answer: Callable[..., Any], inputs: list[tf.TensorSpec]) -> Any:
+        return tf.function(answer, autograph=False, input_signature=[*inputs, *options])
 
     return {
         "serving_default": complete,
-        "generate": generate,
-        "generate_ids": generate_ids,
+        "generate": with_options(generator.answer_text, [rows("string", "prompt")]),
+        "generate_ids": with_options(generator.answer_ids, ids()),
         "score": scorer.score,
     }
