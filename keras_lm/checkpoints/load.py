@@ -32,10 +32,17 @@ def load(path: str | os.PathLike) -> LanguageModel:
             "load takes a .keras file, as model.save writes it; directories of other libraries "
             f"can't be read yet. Received: {path}"
         )
-    model = keras.saving.load_model(path)
+    try:
+        model = keras.saving.load_model(path)
+    except KeyError as error:
+        raise ValueError(
+            f"load takes a .keras file. Received: {path}, which lacks {error}"
+        ) from None
     if not isinstance(model, LanguageModel):
         raise ValueError(
             f"The file must hold one of {', '.join(keras_lm.models.MODELS)}. "
             f"Received: {path}, with a {type(model).__name__}"
         )
+    if not model.built:
+        raise ValueError(f"The file must hold weights. Received: {path}, without them")
     return model

@@ -9,8 +9,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("prompt", nargs="+", help="one or more texts; quote each")
     parser.add_argument("--max-new-tokens", type=int, help="default: 50, or as many as fit")
     parser.add_argument("-n", "--num-return-sequences", type=int, default=1)
-    parser.add_argument("--temperature", type=float, help="0 is greedy; default: see --top-k")
-    parser.add_argument("--top-k", type=int, default=0, help="draw from the likeliest; 0: greedy")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        help="0 is greedy; default: 1 if something else asks for sampling, else 0",
+    )
+    parser.add_argument("--top-k", type=int, default=0, help="draw from the likeliest; 0: from all")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from this probability")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--stop", action="append", default=[], help="end at this text; repeatable")

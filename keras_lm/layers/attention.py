@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.building import build_once
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.initializers import Initializer, fresh
 from keras_lm.layers.masks import banded_mask, causal_mask
@@ -68,6 +69,11 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             the call starts a cache of that many positions, and the query is its beginning. Rows
             padded on the right get their own length by `cache._replace(position=lengths)`.
         return_attention_scores: also return the attention weights, float `(B, H, T, S)`.
+        query_mask: bool `(B, T)`, False where the query is padding, which nothing attends to if the
+            query is the value, too. Keras passes this itself, for instance behind an embedding with
+            `mask_zero=True`.
+        mask: the name by which Keras passes it where the query is the only tensor.
+        value_mask: bool `(B, S)`, the same for the value.
 
     Returns:
         float `(B, T, D)` in the compute dtype; a tuple `(output, scores)`, `(output, cache)` or
@@ -75,7 +81,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
 
     Raises:
         ValueError: `d_kv` is no multiple of `num_heads`; a rate outside [0, 1); `window` below 1; a
-            cross-attention that is also causal or banded; a mask of another rank.
+            cross-attention that is also causal or banded; a query or mask of another rank.
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         width = d_model if d_kv is None else d_kv
         if num_heads < 1 or width < 1 or width % num_heads:
             raise ValueError(
@@ -145,11 +152,11 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
     ) -> None:
         """Makes the weights for inputs of these widths; other shapes do not matter."""
         if self.cross_attention:
-            self.query.build(query_shape)
-            self.key_value.build(query_shape if value_shape is None else value_shape)
+            build_once(self.query, query_shape)
+            build_once(self.key_value, query_shape if value_shape is None else value_shape)
         else:
-            self.query_key_value.build(query_shape)
-        self.output_projection.build((None, self.width))
+            build_once(self.query_key_value, query_shape)
+        build_once(self.output_projection, (None, self.width))
         self.built = True
 
     def call(
@@ -161,17 +168,25 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         attention_mask: Tensor | None = None,
         cache: Any = None,
         return_attention_scores: bool = False,
+        mask: Tensor | None = None,
+        query_mask: Tensor | None = None,
+        value_mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Any:
         """Attends; see the class."""
+        if len(query.shape) != 3:
+            raise ValueError(
+                f"query must have the shape (B, T, D). Received: shape {tuple(query.shape)}"
+            )
         batch, length = shape_of(query)[:2]
         offset: Tensor = 0
-        if isinstance(cache, KVCache) and self.cross_attention:
+        cached = isinstance(cache, KVCache)
+        if cached and self.cross_attention:
             query_BHTK = self._heads(self.query.columns(flat_rows(query)), batch)
             key_BHSK, value_BHSK = cache.keys, cache.values
         else:
             query_BHTK, key_BHSK, value_BHSK = self._projections(query, value, key)
-            if isinstance(cache, KVCache):
+            if cached:
                 offset = cache.position
                 key_BHSK = write(cache.keys, key_BHSK, offset)
                 value_BHSK = write(cache.values, value_BHSK, offset)
@@ -183,6 +198,11 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         # A softmax in half precision loses the tail, and MASKED overflows.
         score_BHTS = tf.cast(score_BHTS, "float32")
         seen = self._seen(length, shape_of(key_BHSK)[2], offset, attention_mask)
+        own_BT = mask if query_mask is None else query_mask
+        real_BS = own_BT if value is None else value_mask
+        if real_BS is not None and not (cached or (self.cross_attention and value is None)):
+            real_B11S = tf.cast(real_BS, "bool")[:, None, None]
+            seen = real_B11S if seen is None else seen & real_B11S
         if seen is not None:
             score_BHTS += tf.where(seen, 0.0, MASKED)
         weight_BHTS = tf.cast(tf.nn.softmax(score_BHTS), value_BHSK.dtype)

@@ -9,6 +9,7 @@ import keras
 
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import MultiHeadAttention
+from keras_lm.layers.building import build_once
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.initializers import Initializer, fresh
 
@@ -45,17 +46,21 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         inputs: float `(B, T, D)`.
         memory: float `(B, S, D)`, for the cross-attention.
         attention_mask: bool, for the self-attention, see `MultiHeadAttention`.
-        memory_mask: bool, for the cross-attention.
+        memory_mask: bool, for the cross-attention, see `attention_mask` there.
         cache: see `MultiHeadAttention`; with a cross-attention, a pair: for the self-attention and
             for the cross-attention.
         return_attention_scores: also return the self-attention's weights, float `(B, H, T, T)`.
+        inputs_mask: bool `(B, T)`, False where an input is padding, which nothing attends to. Keras
+            passes this itself, for instance behind an embedding with `mask_zero=True`.
+        mask: the name by which Keras passes it where the input is the only tensor.
 
     Returns:
         float `(B, T, D)`; a tuple where scores are asked for or a cache is passed, in the order of
         `MultiHeadAttention`.
 
     Raises:
-        ValueError: an unknown `norm`; a rate outside [0, 1); `num_hidden_units` not positive.
+        ValueError: an unknown `norm`; a rate outside [0, 1); `num_hidden_units` not positive; a
+            memory without a cross-attention, or the other way round.
     """
 
     def __init__(
@@ -78,6 +83,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         if norm not in ("post", "pre"):
             raise ValueError(f"norm must be 'post' or 'pre'. Received: {norm!r}")
         self.pre_norm, self.d_model, self.num_hidden_units = (
@@ -135,14 +141,14 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
     ) -> None:
         """Makes the weights for these widths; other shapes do not matter."""
         hidden_shape = (None, None, self.d_model)
-        self.attention.build(hidden_shape)
-        self.attention_norm.build(hidden_shape)
+        build_once(self.attention, hidden_shape)
+        build_once(self.attention_norm, hidden_shape)
         if self.cross_attention is not None:
-            self.cross_attention.build(hidden_shape, memory_shape or hidden_shape)
-            self.cross_attention_norm.build(hidden_shape)
-        self.feed_forward_in.build(hidden_shape)
-        self.feed_forward_out.build((None, self.num_hidden_units))
-        self.feed_forward_norm.build(hidden_shape)
+            build_once(self.cross_attention, hidden_shape, memory_shape or hidden_shape)
+            build_once(self.cross_attention_norm, hidden_shape)
+        build_once(self.feed_forward_in, hidden_shape)
+        build_once(self.feed_forward_out, (None, self.num_hidden_units))
+        build_once(self.feed_forward_norm, hidden_shape)
         self.built = True
 
     def call(
@@ -154,9 +160,21 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         memory_mask: Tensor | None = None,
         cache: Any = None,
         return_attention_scores: bool = False,
+        mask: Tensor | None = None,
+        inputs_mask: Tensor | None = None,
         training: bool | None = None,
     ) -> Any:
         """Transforms; see the class."""
+        if self.cross_attention is None and memory is not None:
+            raise ValueError(
+                "A block takes a memory if it was constructed with cross_attention=True. "
+                "Received: a memory, cross_attention=False"
+            )
+        if self.cross_attention is not None and memory is None and cache is None:
+            raise ValueError(
+                "A block with a cross-attention needs a memory, or a cache of one. "
+                "Received: memory=None, cache=None"
+            )
         extras: list[Any] = []
         caches: list[Any] = []
         own, of_memory = cache if cache is not None and self.cross_attention else (cache, None)
@@ -167,6 +185,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
                 attention_mask=attention_mask,
                 cache=own,
                 return_attention_scores=return_attention_scores,
+                query_mask=mask if inputs_mask is None else inputs_mask,
                 training=training,
             )
             found = found if isinstance(found, tuple) else (found,)

@@ -49,6 +49,7 @@ class Dense(RecordsArguments, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         if units < 1 or units % parts:
             raise ValueError(
                 "units must be positive and a multiple of parts. "

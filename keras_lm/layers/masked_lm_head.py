@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.building import build_once
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.embedding import TokenEmbedding
 from keras_lm.layers.initializers import Initializer
@@ -64,8 +65,8 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
             name="dense",
             dtype=self.dtype_policy,
         )
-        self.dense.build((None, width))
-        self.norm.build((None, width))
+        build_once(self.dense, (None, width))
+        build_once(self.norm, (None, width))
         # In float32 under mixed precision too: it is added to float32 logits.
         self.bias = self.add_weight(
             name="bias", shape=(self.vocab_size,), initializer="zeros", autocast=False
@@ -78,4 +79,5 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
         """Predicts; see the class."""
         if masked_positions is not None:
             hidden = tf.gather(hidden, masked_positions, batch_dims=1)
-        return tokens.logits(self.norm(self.dense(hidden))) + self.bias
+        logits = tokens.logits(self.norm(self.dense(hidden)))
+        return logits + tf.cast(self.bias, logits.dtype)

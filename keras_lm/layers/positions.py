@@ -41,7 +41,8 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         float `(B, T, D)`, `inputs` and the encodings added up.
 
     Raises:
-        ValueError: an unknown kind; sizes that are not positive; an input longer than `max_length`.
+        ValueError: an unknown kind; sizes that are not positive; an input longer than `max_length`;
+            both `offset` and `positions`.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         if kind not in ("learned", "sinusoidal"):
             raise ValueError(f"kind must be 'learned' or 'sinusoidal'. Received: {kind!r}")
         if max_length < 1 or (size is not None and size < 1):
@@ -96,6 +98,8 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
                 f"The input may have at most max_length={self.max_length} positions. "
                 f"Received: {length} positions"
             )
+        if positions is not None and offset is not None:
+            raise ValueError("Only one of offset and positions can be given. Received: both")
         if positions is None:
             positions = tf.range(length)[None]
             if offset is not None:

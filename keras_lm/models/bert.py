@@ -19,6 +19,7 @@ from keras_lm.layers import (
     TransformerBlock,
 )
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.building import build_once
 from keras_lm.layers.masks import document_mask, document_positions, padding_mask
 from keras_lm.models.fill_mask import MaskFiller, fill_mask
 from keras_lm.models.interface import as_inputs, by_head, made_once
@@ -94,9 +95,9 @@ class BERTEncoder(RecordsArguments, keras.layers.Layer):
         """Makes every weight, from the sizes alone."""
         hidden_shape = (None, None, self.hidden_size)
         for table in (self.tokens, self.segments):
-            table.build()
+            build_once(table)
         for layer in (self.positions, self.norm, *self.blocks):
-            layer.build(hidden_shape)
+            build_once(layer, hidden_shape)
         self.built = True
 
     def call(
@@ -162,6 +163,7 @@ class BERT(LanguageModel):
     """
 
     HEADS = ("masked_lm", "next_sentence")
+    TOKENIZER_ROLES = ("pad", "unk", "cls", "sep", "mask")
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class BERT(LanguageModel):
         tokenizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(heads=heads, tokenizer=tokenizer, **kwargs)
+        super().__init__(heads=heads, tokenizer=tokenizer, vocab_size=vocab_size, **kwargs)
         self.max_length, self.hidden_size = max_length, hidden_size
         own = {"dtype": self.dtype_policy}
         self.encoder = BERTEncoder(
@@ -218,10 +220,10 @@ class BERT(LanguageModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""
-        self.encoder.build()
+        build_once(self.encoder)
         for name in ("masked_lm", "pooler", "next_sentence"):
             if hasattr(self, name):
-                getattr(self, name).build((None, None, self.hidden_size))
+                build_once(getattr(self, name), (None, None, self.hidden_size))
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -253,7 +255,6 @@ class BERT(LanguageModel):
             ValueError: no tokenizer; no masked-LM head; `top_k` outside 1 .. vocabulary; a text
                 without a mask, empty, or longer than `max_length`.
         """
-        if "masked_lm" not in self.heads:
-            raise ValueError(f'fill_mask needs the head "masked_lm". Received: heads={self.heads}')
+        self.require_head("fill_mask()", "masked_lm")
         tokenizer = self.require_tokenizer("fill_mask()")
         return fill_mask(self, made_once(MaskFiller, self, tokenizer), texts, top_k)

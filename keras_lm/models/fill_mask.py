@@ -5,11 +5,12 @@
 B batch, T length, P masks of the row that has most, k fillings, V vocabulary.
 """
 
+import operator
 from typing import Any
 
 import tensorflow as tf
 
-from keras_lm.models.interface import check_ids
+from keras_lm.models.interface import check_ids, graph
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT, NO_MASK
 
 Tensor = Any
@@ -29,12 +30,11 @@ class MaskFiller:
         self.tokenizer = parsing(tokenizer)
         self.max_length = model.max_length
         self.tokens_V = tf.constant(self.tokenizer.tokens)
+        row, number = tf.TensorSpec([None], "int32"), tf.TensorSpec([], "int32")
+        self.fill_text = graph(self._fill_text, tf.TensorSpec([None], "string"), number)
+        self.fill_ids = graph(self._fill_ids, tf.TensorSpec([None, None], "int32"), row, number)
 
-    @tf.function(
-        autograph=False,
-        input_signature=[tf.TensorSpec([None], "string"), tf.TensorSpec([], "int32")],
-    )
-    def fill_text(self, text: Tensor, top_k: Tensor) -> dict[str, Tensor]:
+    def _fill_text(self, text: Tensor, top_k: Tensor) -> dict[str, Tensor]:
         """Fills the masks of texts.
 
         Args:
@@ -58,15 +58,7 @@ class MaskFiller:
             packed["token_ids"][:, :width], packed["padding_mask"][:, :width], cut_B, top_k
         )
 
-    @tf.function(
-        autograph=False,
-        input_signature=[
-            tf.TensorSpec([None, None], "int32"),
-            tf.TensorSpec([None], "int32"),
-            tf.TensorSpec([], "int32"),
-        ],
-    )
-    def fill_ids(self, token_ids: Tensor, lengths: Tensor, top_k: Tensor) -> dict[str, Tensor]:
+    def _fill_ids(self, token_ids: Tensor, lengths: Tensor, top_k: Tensor) -> dict[str, Tensor]:
         """Fills the masks of rows of ids, special tokens included.
 
         Args:
@@ -121,11 +113,13 @@ def parsing(tokenizer: Any) -> Any:
 def fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int) -> Any:
     """Checks the request and calls the graph; see `BERT.fill_mask`."""
     tokenizer = filler.tokenizer
+    top_k = operator.index(top_k)
     if not 1 <= top_k <= tokenizer.vocab_size:
         raise ValueError(
             f"top_k must be in 1 .. {tokenizer.vocab_size}, the vocabulary. Received: {top_k}"
         )
-    batch = [texts] if isinstance(texts, str) else list(texts)
+    is_single = isinstance(texts, (str, bytes))
+    batch = [texts] if is_single else list(texts)
     if not batch:
         raise ValueError("texts must hold at least one text. Received: none")
     rows = [tokenizer.encode(text) for text in batch]
@@ -136,7 +130,9 @@ def fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int
                 f"A text must hold {tokenizer.tokens[tokenizer.mask_id]} where it is to be filled. "
                 f"Received: {text[:80]!r}"
             )
-    found = filler.fill_text(tf.constant(batch), tf.constant(top_k))
+    ids = tf.ragged.constant(rows, "int32", ragged_rank=1)
+    lengths = tf.cast(ids.row_lengths(), "int32")
+    found = filler.fill_ids(ids.to_tensor(tokenizer.pad_id), lengths, tf.constant(top_k))
     answers = [
         [
             [(token.decode(), float(score)) for token, score in zip(*mask, strict=True)]
@@ -146,4 +142,4 @@ def fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int
             *(found[name].numpy() for name in ("tokens", "scores", "count")), strict=True
         )
     ]
-    return answers[0] if isinstance(texts, str) else answers
+    return answers[0] if is_single else answers

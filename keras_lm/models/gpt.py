@@ -16,10 +16,12 @@ import tensorflow as tf
 
 from keras_lm.layers import KVCache, PositionalEncoding, TokenEmbedding, TransformerBlock
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.building import build_once
 from keras_lm.layers.masks import document_mask, document_positions, padding_mask
 from keras_lm.models.interface import as_inputs, by_head, made_once
+from keras_lm.models.prompts import generate
 from keras_lm.models.scoring import Scores, TextScorer, score_texts
-from keras_lm.models.text_generation import TextGenerator, generate
+from keras_lm.models.text_generation import TextGenerator
 from keras_lm.training import LanguageModel
 
 Tensor = Any
@@ -105,9 +107,9 @@ class GPTDecoder(RecordsArguments, keras.layers.Layer):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""
-        self.tokens.build()
+        build_once(self.tokens)
         for layer in (self.positions, *self.blocks, self.norm):
-            layer.build((None, None, self.hidden_size))
+            build_once(layer, (None, None, self.hidden_size))
         self.built = True
 
     def call(
@@ -186,6 +188,7 @@ class GPT(LanguageModel):
     """
 
     HEADS = ("causal_lm",)
+    TOKENIZER_ROLES = ("end",)
 
     def __init__(
         self,
@@ -205,8 +208,8 @@ class GPT(LanguageModel):
         tokenizer: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(heads=heads, tokenizer=tokenizer, **kwargs)
-        self.vocab_size, self.max_length = vocab_size, max_length
+        super().__init__(heads=heads, tokenizer=tokenizer, vocab_size=vocab_size, **kwargs)
+        self.max_length = max_length
         self.decoder = GPTDecoder(
             vocab_size,
             hidden_size,
@@ -225,7 +228,7 @@ class GPT(LanguageModel):
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""
-        self.decoder.build()
+        build_once(self.decoder)
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
@@ -271,7 +274,7 @@ class GPT(LanguageModel):
         prompts: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
         max_length: int | None = None,
         *,
-        max_new_tokens: int | None = None,
+        max_new_tokens: int | Sequence[int] | None = None,
         num_return_sequences: int = 1,
         temperature: float | Sequence[float] | None = None,
         top_k: int | Sequence[int] = 0,
@@ -289,8 +292,8 @@ class GPT(LanguageModel):
             prompts: a text, several texts, a list of ids, or several lists of ids. An empty prompt
                 begins a new document.
             max_length: tokens of prompt and continuation together, at most the model's.
-            max_new_tokens: tokens of the continuation; instead of `max_length`. Neither: 50, or as
-                many as fit.
+            max_new_tokens: tokens of the continuation, for all or a list; instead of `max_length`.
+                Neither: 50, or as many as fit.
             num_return_sequences: continuations of each prompt.
             temperature: divides the logits; 0 is greedy. None: 1 where something else asks for
                 sampling, else 0.
@@ -298,7 +301,7 @@ class GPT(LanguageModel):
                 arXiv:1805.04833).
             top_p: draws from the likeliest tokens that together hold this probability (Holtzman et
                 al. 2020, arXiv:1904.09751).
-            seed: of the draws. None: another at each call.
+            seed: of the draws. None: another for each prompt at each call.
             stop: a text or texts at which a continuation ends; they are not part of it. With
                 prompts of text only.
 
@@ -311,6 +314,7 @@ class GPT(LanguageModel):
                 prompt with no room behind it; options out of range; both limits.
             TypeError: an option of another kind.
         """
+        self.require_head("generate()", "causal_lm")
         return generate(
             self,
             made_once(TextGenerator, self, self.tokenizer),
@@ -318,7 +322,7 @@ class GPT(LanguageModel):
             max_length=max_length,
             max_new_tokens=max_new_tokens,
             num_return_sequences=num_return_sequences,
-            stop=[stop] if isinstance(stop, str) else list(stop),
+            stop=stop,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -341,7 +345,8 @@ class GPT(LanguageModel):
         Raises:
             ValueError: no tokenizer; no text; an empty text; one longer than `max_length` tokens.
         """
+        self.require_head("score()", "causal_lm")
         scorer = made_once(TextScorer, self, self.require_tokenizer("score()"))
         return score_texts(
-            self, scorer, [texts] if isinstance(texts, str) else list(texts), batch_size
+            self, scorer, [texts] if isinstance(texts, (str, bytes)) else list(texts), batch_size
         )

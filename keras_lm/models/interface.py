@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import tensorflow as tf
+
 Tensor = Any
 Made = TypeVar("Made")
 
@@ -35,13 +37,25 @@ def by_head(outputs: dict[str, Tensor], hidden: Tensor) -> Any:
 def made_once(kind: Callable[[Any, Any], Made], model: Any, tokenizer: Any) -> Made:
     """Returns `kind(model, tokenizer)`, made at the first call: its graphs are traced once.
 
-    Another tokenizer makes another.
+    Another tokenizer makes another. A model without weights gets them here.
     """
     # Not an attribute: Keras would look into it for layers, and it holds the model.
+    if not model.built:
+        model.build()
     made = model.__dict__.setdefault("_made_once", {})
     if kind not in made or made[kind][0] is not tokenizer:
         made[kind] = (tokenizer, kind(model, tokenizer))
     return made[kind][1]
+
+
+def as_text(text: str | bytes) -> str:
+    """Reads bytes as the tokenizers do."""
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+
+
+def graph(function: Callable[..., Any], *signature: Any) -> Any:
+    """Returns the function as a graph of its own that is traced once, for inputs of these specs."""
+    return tf.function(function, autograph=False, input_signature=signature)
 
 
 def check_ids(rows: list[list[int]], vocab_size: int, max_length: int) -> None:

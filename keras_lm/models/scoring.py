@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.generation import log_likelihood
-from keras_lm.models.interface import check_ids
+from keras_lm.models.interface import as_text, check_ids, graph
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 
 Tensor = Any
@@ -33,23 +33,19 @@ class Scores(NamedTuple):
     perplexity_per_character: Any
 
 
-def score_ids(model: Any, end_id: int, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores rows of ids, each behind an end token.
+def as_scores(likelihood_B: Tensor, num_tokens_B: Tensor, num_characters_B: Tensor) -> Scores:
+    """Adds the perplexities; what has no tokens has the perplexity 1."""
 
-    Args:
-        model: maps int `(B, T)` to logits `(B, T, V)`.
-        end_id: the token in front of each row.
-        ids: RaggedTensor of int32 `(B, None)`, rows of at most the model's `max_length`.
+    def perplexity(count_B: Tensor) -> Tensor:
+        return tf.exp(-likelihood_B / tf.cast(tf.maximum(count_B, 1), "float32"))
 
-    Returns:
-        float32 `(B,)`, the log-likelihoods, and int32 `(B,)`, the numbers of tokens.
-    """
-    labels_BT = ids.to_tensor(0)
-    lengths_B = tf.cast(ids.row_lengths(), "int32")
-    before_B1 = tf.fill([tf.shape(labels_BT)[0], 1], end_id)
-    inputs_BT = tf.concat([before_B1, labels_BT], axis=1)[:, :-1]
-    logits_BTV = model(inputs_BT, training=False)
-    return log_likelihood(logits_BTV, labels_BT, lengths_B), lengths_B
+    return Scores(
+        likelihood_B,
+        num_tokens_B,
+        num_characters_B,
+        perplexity(num_tokens_B),
+        perplexity(num_characters_B),
+    )
 
 
 class TextScorer:
@@ -57,9 +53,30 @@ class TextScorer:
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.score = graph(self._score, tf.TensorSpec([None], "string"))
+        self.score_ids = graph(self._score_ids, tf.RaggedTensorSpec([None, None], "int32"))
 
-    @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], "string")])
-    def score(self, text: Tensor) -> dict[str, Tensor]:
+    def _score_ids(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores rows of ids, each behind an end token.
+
+        Args:
+            ids: RaggedTensor of int32 `(B, None)`, rows of at most the model's `max_length`.
+
+        Returns:
+            float32 `(B,)`, the log-likelihoods, and int32 `(B,)`, the numbers of tokens.
+        """
+        labels_BT = ids.to_tensor(0)
+        lengths_B = tf.cast(ids.row_lengths(), "int32")
+        before_B1 = tf.fill([tf.shape(labels_BT)[0], 1], self.tokenizer.end_id)
+        inputs_BT = tf.concat([before_B1, labels_BT], axis=1)[:, :-1]
+        logits_BTV = self.model(inputs_BT, training=False)
+        if isinstance(logits_BTV, dict):
+            logits_BTV = logits_BTV["causal_lm"]
+        # What the tokenizer has no text for is never generated, so it takes no probability here.
+        logits_BTV = logits_BTV[..., : self.tokenizer.vocab_size]
+        return log_likelihood(logits_BTV, labels_BT, lengths_B), lengths_B
+
+    def _score(self, text: Tensor) -> dict[str, Tensor]:
         """Scores texts of any length; of one that is too long the start.
 
         Args:
@@ -75,21 +92,11 @@ class TextScorer:
         cut_B = (tf.strings.length(text) > limit) | (ids.row_lengths() > self.model.max_length)
         ids = ids[:, : self.model.max_length]
         scored_B = tf.where(cut_B, self.tokenizer.detokenize(ids), head_B)
-        likelihood_B, num_tokens_B = score_ids(self.model, self.tokenizer.end_id, ids)
+        likelihood_B, num_tokens_B = self._score_ids(ids)
         # Transcoded first: in what is no UTF-8 a character is what it is read as.
         readable_B = tf.strings.unicode_transcode(scored_B, "UTF-8", "UTF-8")
         num_characters_B = tf.strings.length(readable_B, unit="UTF8_CHAR")
-
-        def perplexity(count_B: Tensor) -> Tensor:
-            return tf.exp(-likelihood_B / tf.cast(tf.maximum(count_B, 1), "float32"))
-
-        scores = Scores(
-            likelihood_B,
-            num_tokens_B,
-            num_characters_B,
-            perplexity(num_tokens_B),
-            perplexity(num_characters_B),
-        )
+        scores = as_scores(likelihood_B, num_tokens_B, num_characters_B)
         return {**scores._asdict(), "status": CUT * tf.cast(cut_B, "int32")}
 
 
@@ -105,11 +112,14 @@ def score_texts(model: Any, scorer: TextScorer, texts: list[str], batch_size: in
     # Texts of one length together, so that little is padded; and back into their order.
     order = np.argsort([len(row) for row in rows], kind="stable")
     batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    found = [scorer.score(tf.constant([texts[i] for i in batch])) for batch in batches]
+    found = [
+        scorer.score_ids(tf.ragged.constant([rows[i] for i in batch], "int32", ragged_rank=1))
+        for batch in batches
+    ]
     back = np.argsort(order)
-    return Scores(
-        **{
-            name: np.concatenate([answer[name].numpy() for answer in found])[back]
-            for name in Scores._fields
-        }
+    likelihood, num_tokens = (tf.concat(parts, 0) for parts in zip(*found, strict=True))
+    characters = [len(as_text(text)) for text in texts]
+    scores = as_scores(
+        tf.gather(likelihood, back), tf.gather(num_tokens, back), tf.constant(characters)
     )
+    return Scores(*(values.numpy() for values in scores))

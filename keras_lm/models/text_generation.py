@@ -1,25 +1,20 @@
 """Prompts to continuations, in one graph: text or ids in, text or ids out.
 
-`GPT.generate` calls it from Python; the export traces the same functions, so both give the same.
+`GPT.generate` calls it (see `keras_lm.models.prompts`); the export traces the same functions, so
+both give the same.
 
 B batch, T length of the longest prompt, N room for new tokens.
 """
 
-import re
-import secrets
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.interface import check_ids
+from keras_lm.models.interface import graph
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 
 Tensor = Any
-
-DEFAULT_NEW_TOKENS = 50
 
 _IDS = tf.TensorSpec([None, None], "int32")
 _ROW = tf.TensorSpec([None], "int32")
@@ -44,12 +39,10 @@ class TextGenerator:
         self.model, self.tokenizer = model, tokenizer
         self.end_id = None if tokenizer is None else tokenizer.end_id
         self.pad_id = -1
+        stop = tf.TensorSpec([], "string")
+        self.continue_ids = graph(self._continue_ids, _IDS, _ROW, _OPTIONS, _ROW, stop)
 
-    @tf.function(
-        autograph=False,
-        input_signature=[_IDS, _ROW, _OPTIONS, _ROW, tf.TensorSpec([], "string")],
-    )
-    def continue_ids(
+    def _continue_ids(
         self, token_ids: Tensor, lengths: Tensor, options: Any, sequence: Tensor, stop: Tensor
     ) -> generation.Generated:
         """Continues prompts of ids that were checked.
@@ -208,125 +201,3 @@ class TextGenerator:
             "count": found.lengths,
             "status": status_B + CUT * tf.cast(kept_B < given_B, "int32"),
         }
-
-
-def generate(
-    model: Any,
-    generator: TextGenerator,
-    prompts: Any,
-    *,
-    max_length: int | None,
-    max_new_tokens: int | None,
-    num_return_sequences: int,
-    stop: list[str],
-    temperature: float | Sequence[float] | None,
-    seed: int | Sequence[int] | None,
-    **options: Any,
-) -> Any:
-    """Checks the request and calls the graph; see `GPT.generate`."""
-    batch, is_text, is_single = _as_batch(prompts)
-    rows = [list(row) for row in batch] if not is_text else _encode(model, batch)
-    if not is_text and stop:
-        raise ValueError("stop needs prompts of text. Received: prompts of ids")
-    if not all(stop):
-        raise ValueError(f"A stop text must not be empty. Received: stop={stop!r}")
-    check_ids(rows, model.vocab_size, model.max_length)
-    if num_return_sequences < 1:
-        raise ValueError(f"num_return_sequences must be positive. Received: {num_return_sequences}")
-    beginning = model.require_tokenizer("An empty prompt").end_id if not all(rows) else None
-    read = [row or [beginning] for row in rows]
-    lengths = np.array([len(row) for row in read], "int32")
-    new_tokens = _new_tokens(lengths, model.max_length, max_length, max_new_tokens)
-    if num_return_sequences > 1 and temperature is None:
-        temperature = 1.0
-    asked = generation.validate_options(
-        len(rows),
-        max_new_tokens=new_tokens,
-        temperature=temperature,
-        seed=secrets.randbits(63) if seed is None else seed,
-        **options,
-    )
-    n = num_return_sequences
-    padded = np.zeros((len(rows), lengths.max()), "int32")
-    for i, row in enumerate(read):
-        padded[i, : len(row)] = row
-    found = generator.continue_ids(
-        tf.repeat(padded, n, axis=0),
-        tf.repeat(lengths, n),
-        generation.Options(*(tf.repeat(option, n) for option in asked)),
-        tf.tile(tf.range(n), [len(rows)]),
-        tf.constant("|".join(re2_literal(text) for text in stop)),
-    )
-    new = [
-        row[:count].tolist()
-        for row, count in zip(found.token_ids.numpy(), found.lengths.numpy(), strict=True)
-    ]
-    before = [prompt for prompt in (batch if is_text else rows) for _ in range(n)]
-    if is_text:
-        new = [_before_stop(model.tokenizer.decode(ids), stop) for ids in new]
-    whole = [prompt + rest for prompt, rest in zip(before, new, strict=True)]
-    if n > 1:
-        whole = [whole[i : i + n] for i in range(0, len(whole), n)]
-    return whole[0] if is_single else whole
-
-
-def _as_batch(prompts: Any) -> tuple[list[Any], bool, bool]:
-    """Returns a list of prompts, whether they are text, and whether only one was given."""
-    if isinstance(prompts, str):
-        return [prompts], True, True
-    batch = prompts.tolist() if hasattr(prompts, "tolist") else list(prompts)
-    if batch and all(isinstance(item, (int, np.integer)) for item in batch):
-        return [batch], False, True
-    if not batch:
-        raise ValueError("prompts must hold at least one prompt. Received: none")
-    if all(isinstance(item, str) for item in batch):
-        return batch, True, False
-    if all(isinstance(item, (list, tuple, np.ndarray)) for item in batch):
-        return [[int(i) for i in item] for item in batch], False, False
-    raise ValueError(f"prompts must be texts, or lists of ids. Received: {prompts!r:.80}")
-
-
-def _encode(model: Any, texts: list[str]) -> list[list[int]]:
-    return model.require_tokenizer("generate() from text").encode_batch(texts)
-
-
-def _new_tokens(
-    lengths: np.ndarray, limit: int, max_length: int | None, max_new_tokens: int | None
-) -> list[int]:
-    """Returns how many tokens each prompt may get; `limit` is the model's length."""
-    longest = int(lengths.max())
-    if max_length is not None and max_new_tokens is not None:
-        raise ValueError(
-            "Only one of max_length, which counts the prompt, and max_new_tokens can be given. "
-            f"Received: max_length={max_length}, max_new_tokens={max_new_tokens}"
-        )
-    if max_length is not None:
-        if not longest < max_length <= limit:
-            raise ValueError(
-                "max_length counts the prompt: it must be more than the longest prompt and at most "
-                f"the model's {limit}. Received: max_length={max_length}, a prompt of {longest} "
-                "tokens"
-            )
-        return [max_length - int(length) for length in lengths]
-    if longest >= limit:
-        raise ValueError(
-            f"A prompt must leave room in the model's {limit} positions. Received: a prompt of "
-            f"{longest} tokens"
-        )
-    if max_new_tokens is None:
-        return [min(DEFAULT_NEW_TOKENS, limit - int(length)) for length in lengths]
-    if longest + max_new_tokens > limit:
-        raise ValueError(
-            f"Prompt and new tokens must fit into the model's {limit} positions. Received: a "
-            f"prompt of {longest} tokens, max_new_tokens={max_new_tokens}"
-        )
-    return [max_new_tokens] * len(lengths)
-
-
-def re2_literal(text: str) -> str:
-    """Escapes a text so that a TensorFlow regular expression matches it and nothing else."""
-    return re.escape(text)
-
-
-def _before_stop(text: str, stop: list[str]) -> str:
-    return text[: min([text.find(end) for end in stop if end in text], default=len(text))]

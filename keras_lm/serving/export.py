@@ -1,5 +1,6 @@
 """Writes a model as a SavedModel: strings in, answers out, nothing but TensorFlow behind it."""
 
+import errno
 import os
 import pathlib
 import shutil
@@ -7,9 +8,11 @@ import tempfile
 
 import tensorflow as tf
 
-from keras_lm.models.text_generation import DEFAULT_NEW_TOKENS
+from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
 from keras_lm.serving.signatures import Signatures, fill_mask_signatures, generation_signatures
 from keras_lm.training import LanguageModel
+
+_NEVER_CHANGED = "A version is never changed."
 
 
 def export(
@@ -68,7 +71,7 @@ def export(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / str(_next_version(directory) if version is None else version)
     if path.exists():
-        raise FileExistsError(f"A version is never changed. Received: {path}, which exists")
+        raise FileExistsError(f"{_NEVER_CHANGED} Received: {path}, which exists")
 
     root = tf.Module()
     root.weights = [variable.value for variable in model.variables]
@@ -76,12 +79,18 @@ def export(
     try:
         tf.saved_model.save(root, str(temporary), signatures=signatures)
         temporary.chmod(0o755)  # mkdtemp's 0700 would hide it from a server of another user.
-        try:
-            # Fails where somebody else wrote the version meanwhile: a directory that is not empty
-            # is never replaced.
-            temporary.rename(path)
-        except OSError as error:
-            raise FileExistsError(f"A version is never changed. Received: {path}") from error
+        while True:
+            try:
+                # Fails where somebody else wrote the version meanwhile: a directory that is not
+                # empty is never replaced.
+                temporary.rename(path)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                    raise
+                if version is not None:
+                    raise FileExistsError(f"{_NEVER_CHANGED} Received: {path}") from error
+                path = directory / str(_next_version(directory))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path

@@ -8,6 +8,7 @@ Above 400 lines, because what a user calls on every model is described here, onc
 """
 
 import contextlib
+import functools
 import inspect
 from typing import Any, ClassVar
 
@@ -53,21 +54,37 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
     Args:
         heads: names of the heads, in the order they were asked for. Kept as `heads`.
         tokenizer: turns text into ids; None where none is needed.
+        vocab_size: number of ids. None: the constructor's argument of that name, if it has one.
         **kwargs: `name`, `dtype` and `trainable`, as Keras takes them.
 
     Attributes:
         HEADS: the heads that this class offers.
+        TOKENIZER_ROLES: the special tokens that it needs, such as "mask".
         heads: the heads of this model, a tuple.
 
     Raises:
         TypeError: an argument is unknown.
         ValueError: a head is unknown or given twice, or the tokenizer has more tokens than
-            the constructor's `vocab_size`.
+            `vocab_size` or lacks a special token.
     """
 
     HEADS: ClassVar[tuple[str, ...]] = ("masked_lm", "next_sentence", "causal_lm")
+    TOKENIZER_ROLES: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, *, heads: tuple[str, ...] = (), tokenizer: Any = None, **kwargs: Any):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Makes every `build` create its variables for the strategy that the model belongs to."""
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _in_own_scope(cls.build)
+
+    def __init__(
+        self,
+        *,
+        heads: tuple[str, ...] = (),
+        tokenizer: Any = None,
+        vocab_size: int | None = None,
+        **kwargs: Any,
+    ):
         unknown = sorted(set(kwargs) - set(_KERAS_ARGUMENTS))
         if unknown:
             known = dict.fromkeys((*self.constructor_arguments, *_KERAS_ARGUMENTS))
@@ -83,24 +100,53 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
                 f"Received: heads={heads!r}"
             )
         self.heads = tuple(heads)
+        own = self.constructor_arguments.get("vocab_size")
+        self.vocab_size: int | None = own if vocab_size is None else vocab_size
         self.tokenizer = tokenizer
         self._default_loss = False
         self._compile_arguments: Any = None
 
     @property
     def tokenizer(self) -> Any:
-        """The tokenizer, or None. It can be set; its tokens must fit the vocabulary."""
+        """The tokenizer, or None. It can be set; its tokens must fit the model."""
         return self._tokenizer
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
-        size = self.constructor_arguments.get("vocab_size")
+        size = self.vocab_size
+        if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
+            raise ValueError(
+                "A tokenizer is one of keras_lm.tokenizers, such as its load() gives. "
+                f"Received: {tokenizer!r:.80}"
+            )
+        missing = [] if tokenizer is None else self._missing_roles(tokenizer)
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__} needs a tokenizer with the special tokens "
+                f"{self.TOKENIZER_ROLES}. Received: a {type(tokenizer).__name__} without {missing}"
+            )
         if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
             raise ValueError(
                 "A tokenizer cannot have more tokens than the model's vocabulary. "
                 f"Received: {tokenizer.vocab_size} tokens, vocab_size={size}"
             )
         self._tokenizer = tokenizer
+
+    def _missing_roles(self, tokenizer: Any) -> list[str]:
+        return [r for r in self.TOKENIZER_ROLES if getattr(tokenizer, f"{r}_id", None) is None]
+
+    def require_head(self, what: str, head: str) -> None:
+        """Raises unless the model has a head.
+
+        Args:
+            what: the deed that needs it, as a sentence begins: `"generate()"`.
+            head: name of the head.
+
+        Raises:
+            ValueError: the model has no such head.
+        """
+        if head not in self.heads:
+            raise ValueError(f'{what} needs the head "{head}". Received: heads={self.heads}')
 
     def require_tokenizer(self, what: str) -> Any:
         """Returns the tokenizer.
@@ -134,6 +180,16 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         """Creates the weights, from the sizes alone."""
         if not self.built:
             self.build(None)
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Saves the model; arguments are those of `keras.Model.save`.
+
+        A model that was not called yet gets its weights first: a file without them would load as
+        another model.
+        """
+        if not self.built:
+            self.build()
+        super().save(filepath, *args, **kwargs)
 
     # compile
 
@@ -387,7 +443,7 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns the outputs; arguments and result are those of `keras.Model.predict`."""
         self._check_scope("predict")
-        check_ids(x, self.constructor_arguments.get("vocab_size"))
+        check_ids(x, self.vocab_size)
         return super().predict(x, *args, **kwargs)
 
     def _check_data(self, what: str, *data: Any) -> None:
@@ -399,12 +455,22 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         self._check_scope(what)
         for item in data:
             refuse_generators(what, item)
-            check_ids(item, self.constructor_arguments.get("vocab_size"))
+            check_ids(item, self.vocab_size)
 
     def _updates(self) -> int:
         """Returns the number of steps that the schedule has counted."""
         micro = getattr(self.optimizer, "gradient_accumulation_steps", None) or 1
         return int(self.optimizer.iterations.numpy()) * micro
+
+
+def _in_own_scope(build: Any) -> Any:
+    @functools.wraps(build)
+    def build_in_scope(self: Any, input_shape: Any = None) -> None:
+        strategy = strategy_of(self)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            build(self, input_shape)
+
+    return build_in_scope
 
 
 class _Box:

@@ -172,7 +172,7 @@ def test_fit_lowers_the_loss():
         ([[7]], {"stop": "x"}, "stop needs prompts of text"),
         (["text"], {}, "needs a tokenizer"),
         ([[]], {}, "An empty prompt needs a tokenizer"),
-        (["text", [7]], {}, "texts, or lists of ids"),
+        (["text", [7]], {}, "a list of ids or lists of ids"),
     ],
 )
 def test_what_cannot_be_generated_is_refused(model, prompts, options, message):
