@@ -29,3 +29,14 @@ def topics(tmp_path_factory):
     path = tmp_path_factory.mktemp("text") / "topics.txt"
     path.write_text("\n".join(topics[key] for key in sorted(topics)), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def replicas():
+    """Two replicas on the two logical CPU devices.
+
+    One strategy for the whole process: several would share, and break, collective groups.
+    """
+    return tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )

@@ -25,11 +25,11 @@ def side_by_side(initializer: Initializer, parts: int) -> Callable[..., Any]:
 
     Where the spread depends on the width (Glorot), one draw for the whole would be too narrow.
     """
+    # Seeds are chosen here: how often `draw` is called depends on the distribution strategy.
+    initializers = [fresh(initializer) for _ in range(parts)]
 
     def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
         block = (*shape[:-1], shape[-1] // parts)
-        return keras.ops.concatenate(
-            [fresh(initializer)(block, dtype=dtype) for _ in range(parts)], -1
-        )
+        return keras.ops.concatenate([one(block, dtype=dtype) for one in initializers], -1)
 
     return draw

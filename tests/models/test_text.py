@@ -216,14 +216,11 @@ def test_logits_are_float32_under_every_policy(dtype):
     assert GPT(50, **SIZES, dtype=dtype)(np.ones((1, 3), "int32")).dtype == "float32"
 
 
-def test_weights_made_outside_the_scope_belong_to_the_strategy_all_the_same():
-    strategy = tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
-    with strategy.scope():
+def test_weights_made_outside_the_scope_belong_to_the_strategy_all_the_same(replicas):
+    with replicas.scope():
         model = GPT(50, **SIZES)
     model.build()
-    assert all(strategy.extended.variable_created_in_scope(v.value) for v in model.weights)
+    assert all(replicas.extended.variable_created_in_scope(v.value) for v in model.weights)
 
 
 def test_a_keras_mask_hides_padding():

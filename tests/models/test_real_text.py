@@ -1,0 +1,70 @@
+"""Real text through tokenizer, pipeline and fit, on one device and on two."""
+
+import contextlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_lm import BERT, GPT, data
+from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
+
+SIZES = {
+    "hidden_size": 32,
+    "num_layers": 1,
+    "num_attention_heads": 2,
+    "num_hidden_units": 64,
+    "max_length": 32,
+    "initializer_range": 0.06,
+    "dropout_rate": 0.0,
+}
+ROWS = {"sequence_length": 32, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def wordpiece(topics):
+    return train_wordpiece([topics], 800)
+
+
+def test_bert_learns_from_real_text(topics, wordpiece):
+    model = BERT(
+        wordpiece.vocab_size, **SIZES, heads=("masked_lm", "next_sentence"), tokenizer=wordpiece
+    )
+    pipeline = data.masked_lm(topics, wordpiece, next_sentence=True, whole_word=True, **ROWS)
+    model.compile(learning_rate=5e-3)
+    history = model.fit(pipeline, epochs=3, steps_per_epoch=40, verbose=0).history
+    # Far below the loss of knowing nothing, and falling.
+    assert history["loss"][0] > history["loss"][1] > history["loss"][2]
+    assert history["loss"][-1] < np.log(800)
+    assert "masked_lm_accuracy" in history
+
+
+def test_gpt_learns_from_real_text(topics):
+    tokenizer = train_byte_bpe([topics], 800)
+    model = GPT(tokenizer.vocab_size, **SIZES, tokenizer=tokenizer)
+    pipeline = data.causal_lm(topics, tokenizer, document_ids=True, **ROWS)
+    text = "The assert statement is a convenient way to insert debugging assertions."
+    before = model.score(text).perplexity[0]
+    model.compile(learning_rate=5e-3)
+    history = model.fit(pipeline, epochs=3, steps_per_epoch=40, verbose=0).history
+    assert history["loss"][0] > history["loss"][1] > history["loss"][2]
+    assert history["perplexity"][-1] < 0.5 * 800
+    assert model.score(text).perplexity[0] < 0.5 * before
+
+
+def test_bert_on_two_replicas_has_the_losses_and_weights_of_one_device(topics, wordpiece, replicas):
+    pipeline = data.masked_lm(topics, wordpiece, next_sentence=True, **ROWS)
+
+    def trained(strategy):
+        keras.utils.set_random_seed(5)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = BERT(wordpiece.vocab_size, **SIZES, heads=("masked_lm", "next_sentence"))
+            model.compile(learning_rate=1e-3)
+        # An epoch of one step, so that the history has the loss of every step.
+        history = model.fit(pipeline, epochs=4, steps_per_epoch=1, verbose=0).history
+        return model, history["loss"]
+
+    one, two = trained(None), trained(replicas)
+    np.testing.assert_allclose(two[1], one[1], atol=2e-6)
+    for ours, theirs in zip(one[0].weights, two[0].weights, strict=True):
+        np.testing.assert_allclose(theirs.numpy(), ours.numpy(), atol=2e-6, err_msg=ours.path)
