@@ -2,17 +2,24 @@
 
 from keras_lm.layers.attention import KVCache, MultiHeadAttention
 from keras_lm.layers.block import TransformerBlock
+from keras_lm.layers.decoder import DecoderCache, TransformerDecoder
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.embedding import TokenEmbedding
+from keras_lm.layers.encoder import TransformerEncoder
 from keras_lm.layers.masked_lm_head import MaskedLMHead
 from keras_lm.layers.positions import PositionalEncoding
+from keras_lm.layers.text_embedding import TextEmbedding
 
 __all__ = [
+    "DecoderCache",
     "Dense",
     "KVCache",
     "MaskedLMHead",
     "MultiHeadAttention",
     "PositionalEncoding",
+    "TextEmbedding",
     "TokenEmbedding",
     "TransformerBlock",
+    "TransformerDecoder",
+    "TransformerEncoder",
 ]

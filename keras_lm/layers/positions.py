@@ -30,6 +30,8 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         kind: `"learned"` or `"sinusoidal"`.
         size: P, width of the encoding. None: the width of the input; where it differs, the
             encoding is projected to the width of the input by a kernel `(P, D)` without bias.
+        first_row: row of the learned table that belongs to position 0. The rows before it are never
+            read: RoBERTa and BART number positions behind their padding id.
         embeddings_initializer: of the learned table and of the projection.
 
     Call arguments:
@@ -51,6 +53,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         kind: str = "learned",
         size: int | None = None,
         *,
+        first_row: int = 0,
         embeddings_initializer: Initializer = "uniform",
         **kwargs: Any,
     ) -> None:
@@ -63,18 +66,24 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
                 "max_length and size must be positive. "
                 f"Received: max_length={max_length}, size={size}"
             )
+        if first_row < 0 or (first_row and kind == "sinusoidal"):
+            raise ValueError(
+                "first_row is a row of a learned table, 0 or more. "
+                f"Received: first_row={first_row}, kind={kind!r}"
+            )
         self.max_length, self.kind, self.size = max_length, kind, size
+        self.first_row = first_row
         self.embeddings_initializer = embeddings_initializer
         self.projection: Dense | None = None
 
     def build(self, input_shape: tuple[int | None, ...], **shapes: Any) -> None:
-        """Makes the table `(max_length, P)` if learned, and the projection if P is not D."""
+        """Makes the table `(first_row + max_length, P)` if learned, and the projection to D."""
         width = known_width(input_shape)
         self.width = self.size or width
         if self.kind == "learned":
             self.embeddings = self.add_weight(
                 name="embeddings",
-                shape=(self.max_length, self.width),
+                shape=(self.first_row + self.max_length, self.width),
                 initializer=fresh(self.embeddings_initializer),
             )
         if self.width != width:
@@ -112,7 +121,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
     def _encoding(self, positions: Tensor) -> Tensor:
         """Gives the encoding of each position, `(..., P)`."""
         if self.kind == "learned":
-            return tf.gather(tf.convert_to_tensor(self.embeddings), positions)
+            return tf.gather(tf.convert_to_tensor(self.embeddings), positions + self.first_row)
         frequency = 10_000.0 ** (-2 * np.arange((self.width + 1) // 2) / self.width)
         angle = tf.cast(positions, "float32")[..., None] * frequency.astype("float32")
         pair = tf.stack([tf.sin(angle), tf.cos(angle)], axis=-1)

@@ -11,115 +11,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lm.layers import (
-    Dense,
-    MaskedLMHead,
-    PositionalEncoding,
-    TokenEmbedding,
-    TransformerBlock,
-)
-from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers import Dense, MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
-from keras_lm.layers.masks import document_mask, document_positions, padding_mask
+from keras_lm.layers.inputs import as_inputs
 from keras_lm.models.fill_mask import MaskFiller, fill_mask
-from keras_lm.models.interface import as_inputs, by_head, made_once
+from keras_lm.models.interface import by_head, made_once
 from keras_lm.training import LanguageModel
 
 Tensor = Any
-
-
-@keras.saving.register_keras_serializable("keras_lm")
-class BERTEncoder(RecordsArguments, keras.layers.Layer):
-    """Ids to hidden states; the arguments are those of `BERT`.
-
-    Call arguments:
-        inputs: as of `BERT`.
-        return_hidden_states: also return the embeddings and each block's output, a list of
-            `num_layers + 1` floats `(B, T, D)`.
-
-    Returns:
-        float `(B, T, D)`; or a tuple of it and the hidden states.
-    """
-
-    def __init__(
-        self,
-        vocab_size: int,
-        hidden_size: int,
-        num_layers: int,
-        num_attention_heads: int,
-        num_hidden_units: int,
-        pos_embedding_size: int | None,
-        dropout_rate: float,
-        max_length: int,
-        *,
-        num_segments: int = 2,
-        activation: str = "gelu",
-        layer_norm_epsilon: float = 1e-12,
-        initializer_range: float = 0.02,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if num_layers < 0 or num_segments < 1:
-            raise ValueError(
-                "num_layers must not be negative and num_segments positive. "
-                f"Received: num_layers={num_layers}, num_segments={num_segments}"
-            )
-        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
-        self.hidden_size = hidden_size
-        own = {"dtype": self.dtype_policy}
-        table = {"embeddings_initializer": initializer, **own}
-        self.tokens = TokenEmbedding(vocab_size, hidden_size, name="tokens", **table)
-        self.segments = TokenEmbedding(num_segments, hidden_size, name="segments", **table)
-        self.positions = PositionalEncoding(
-            max_length, size=pos_embedding_size, name="positions", **table
-        )
-        self.norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, name="norm", **own)
-        self.dropout = keras.layers.Dropout(dropout_rate, **own)
-        self.blocks = [
-            TransformerBlock(
-                num_attention_heads,
-                hidden_size,
-                num_hidden_units,
-                dropout_rate,
-                norm="post",
-                activation=activation,
-                layer_norm_epsilon=layer_norm_epsilon,
-                kernel_initializer=initializer,
-                name=f"block_{i}",
-                **own,
-            )
-            for i in range(num_layers)
-        ]
-
-    def build(self, input_shape: Any = None) -> None:
-        """Makes every weight, from the sizes alone."""
-        hidden_shape = (None, None, self.hidden_size)
-        for table in (self.tokens, self.segments):
-            build_once(table)
-        for layer in (self.positions, self.norm, *self.blocks):
-            build_once(layer, hidden_shape)
-        self.built = True
-
-    def call(
-        self, inputs: Any, return_hidden_states: bool = False, training: bool | None = None
-    ) -> Any:
-        """Encodes; see the class."""
-        inputs = as_inputs(inputs)
-        token_ids, document_ids = inputs["token_ids"], inputs.get("document_ids")
-        x_BTD = self.tokens(token_ids)
-        x_BTD += self.segments(inputs.get("segment_ids", tf.zeros_like(token_ids)))
-        mask = padding_mask(inputs["padding_mask"]) if "padding_mask" in inputs else None
-        if document_ids is None:
-            x_BTD = self.positions(x_BTD)
-        else:
-            x_BTD = self.positions(x_BTD, positions=document_positions(document_ids))
-            within = document_mask(document_ids)
-            mask = within if mask is None else within & mask
-        x_BTD = self.dropout(self.norm(x_BTD), training=training)
-        states = [x_BTD]
-        for block in self.blocks:
-            states.append(block(states[-1], attention_mask=mask, training=training))
-        return (states[-1], states) if return_hidden_states else states[-1]
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -133,11 +32,12 @@ class BERT(LanguageModel):
         num_attention_heads: heads of each attention; D must be a multiple of it.
         num_hidden_units: width of the feed-forward layers.
         pos_embedding_size: width of the position table. None: D; projected where it differs.
-        dropout_rate: of embeddings, attention weights and sublayers.
+        dropout_rate: of embeddings, sublayers and attention weights.
         max_length: number of positions.
         num_segments: number of segment (BERT: token type) embeddings.
         activation: `"gelu"` (exact, BERT's) or `"gelu_tanh"`, or another that Keras knows.
         layer_norm_epsilon: of the norms.
+        attention_dropout_rate: of the attention weights. None: `dropout_rate`.
         initializer_range: standard deviation of the truncated normal that weights start with.
         heads: of `"masked_lm"` and `"next_sentence"`; `()` is the bare encoder. `"next_sentence"`
             adds the pooler.
@@ -179,6 +79,7 @@ class BERT(LanguageModel):
         num_segments: int = 2,
         activation: str = "gelu",
         layer_norm_epsilon: float = 1e-12,
+        attention_dropout_rate: float | None = None,
         initializer_range: float = 0.02,
         heads: tuple[str, ...] = ("masked_lm",),
         tokenizer: Any = None,
@@ -187,23 +88,33 @@ class BERT(LanguageModel):
         super().__init__(heads=heads, tokenizer=tokenizer, vocab_size=vocab_size, **kwargs)
         self.max_length, self.hidden_size = max_length, hidden_size
         own = {"dtype": self.dtype_policy}
-        self.encoder = BERTEncoder(
+        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
+        embedding = TextEmbedding(
             vocab_size,
+            hidden_size,
+            max_length,
+            dropout_rate,
+            num_segments=num_segments,
+            pos_embedding_size=pos_embedding_size,
+            layer_norm_epsilon=layer_norm_epsilon,
+            embeddings_initializer=initializer,
+            name="embedding",
+            **own,
+        )
+        self.encoder = TransformerEncoder(
+            embedding,
             hidden_size,
             num_layers,
             num_attention_heads,
             num_hidden_units,
-            pos_embedding_size,
             dropout_rate,
-            max_length,
-            num_segments=num_segments,
+            attention_dropout_rate=attention_dropout_rate,
             activation=activation,
             layer_norm_epsilon=layer_norm_epsilon,
-            initializer_range=initializer_range,
+            kernel_initializer=initializer,
             name="encoder",
             **own,
         )
-        initializer = keras.initializers.TruncatedNormal(stddev=initializer_range)
         if "masked_lm" in self.heads:
             self.masked_lm = MaskedLMHead(
                 vocab_size,
@@ -233,7 +144,7 @@ class BERT(LanguageModel):
         outputs = {}
         if "masked_lm" in self.heads:
             outputs["masked_lm"] = self.masked_lm(
-                hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.tokens
+                hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.embedding.tokens
             )
         if "next_sentence" in self.heads:
             logits_B2 = self.next_sentence(self.pooler(hidden_BTD[:, 0]))

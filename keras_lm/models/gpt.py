@@ -9,145 +9,20 @@ B batch, T length, S positions of the cache, D hidden size, V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_lm.layers import KVCache, PositionalEncoding, TokenEmbedding, TransformerBlock
-from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers import DecoderCache, TextEmbedding, TransformerDecoder
 from keras_lm.layers.building import build_once
-from keras_lm.layers.masks import document_mask, document_positions, padding_mask
-from keras_lm.models.interface import as_inputs, by_head, made_once
+from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.prompts import generate
 from keras_lm.models.scoring import Scores, TextScorer, score_texts
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.training import LanguageModel
 
 Tensor = Any
-
-
-class GPTCache(NamedTuple):
-    """What the decoder has read so far.
-
-    Attributes:
-        blocks: for each block its keys and values, each float `(B, H, S, K)`.
-        position: int32 `(B,)`, how many positions of each row are filled.
-    """
-
-    blocks: tuple[tuple[Tensor, Tensor], ...]
-    position: Tensor
-
-
-@keras.saving.register_keras_serializable("keras_lm")
-class GPTDecoder(RecordsArguments, keras.layers.Layer):
-    """Ids to hidden states; the arguments are those of `GPT`.
-
-    Call arguments:
-        inputs: as of `GPT`.
-        cache: a `GPTCache`, which the inputs extend from each row's position on; or an int scalar:
-            the call starts a cache of that many positions, and the inputs are its beginning.
-        return_hidden_states: also return the embeddings and each block's output, a list of
-            `num_layers + 1` floats `(B, T, D)`, before the last norm.
-
-    Returns:
-        float `(B, T, D)`; a tuple of it, the hidden states and the cache, as asked for.
-    """
-
-    def __init__(
-        self,
-        vocab_size: int,
-        hidden_size: int,
-        num_layers: int,
-        num_attention_heads: int,
-        num_hidden_units: int,
-        pos_embedding_size: int | None,
-        dropout_rate: float,
-        max_length: int,
-        *,
-        activation: str = "gelu_tanh",
-        layer_norm_epsilon: float = 1e-5,
-        initializer_range: float = 0.02,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if num_layers < 1:
-            raise ValueError(f"num_layers must be positive. Received: num_layers={num_layers}")
-        normal = keras.initializers.RandomNormal(stddev=initializer_range)
-        # Each block adds to the residual twice (section 2.3).
-        residual = keras.initializers.RandomNormal(
-            stddev=initializer_range / (2 * num_layers) ** 0.5
-        )
-        self.hidden_size, self.max_length = hidden_size, max_length
-        own = {"dtype": self.dtype_policy}
-        table = {"embeddings_initializer": normal, **own}
-        self.tokens = TokenEmbedding(vocab_size, hidden_size, name="tokens", **table)
-        self.positions = PositionalEncoding(
-            max_length, size=pos_embedding_size, name="positions", **table
-        )
-        self.dropout = keras.layers.Dropout(dropout_rate, **own)
-        self.blocks = [
-            TransformerBlock(
-                num_attention_heads,
-                hidden_size,
-                num_hidden_units,
-                dropout_rate,
-                norm="pre",
-                causal=True,
-                activation=activation,
-                layer_norm_epsilon=layer_norm_epsilon,
-                kernel_initializer=normal,
-                output_initializer=residual,
-                name=f"block_{i}",
-                **own,
-            )
-            for i in range(num_layers)
-        ]
-        self.norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, name="norm", **own)
-
-    def build(self, input_shape: Any = None) -> None:
-        """Makes every weight, from the sizes alone."""
-        build_once(self.tokens)
-        for layer in (self.positions, *self.blocks, self.norm):
-            build_once(layer, (None, None, self.hidden_size))
-        self.built = True
-
-    def call(
-        self,
-        inputs: Any,
-        cache: Any = None,
-        return_hidden_states: bool = False,
-        training: bool | None = None,
-    ) -> Any:
-        """Decodes; see the class."""
-        inputs = as_inputs(inputs)
-        mask = padding_mask(inputs["padding_mask"]) if "padding_mask" in inputs else None
-        document_ids = inputs.get("document_ids")
-        positions = None
-        if document_ids is not None:
-            positions = document_positions(document_ids)
-            within = document_mask(document_ids)
-            mask = within if mask is None else within & mask
-        x_BTD = self.tokens(inputs["token_ids"])
-        if isinstance(cache, GPTCache):
-            place_BT = cache.position[:, None] + tf.range(tf.shape(x_BTD)[1])
-            # A row that has ended is carried along by a decode loop, perhaps beyond its table.
-            positions = tf.minimum(place_BT, self.max_length - 1)
-        x_BTD = self.dropout(self.positions(x_BTD, positions=positions), training=training)
-        states, new_blocks = [x_BTD], []
-        for i, block in enumerate(self.blocks):
-            own = (
-                KVCache(*cache.blocks[i], cache.position) if isinstance(cache, GPTCache) else cache
-            )
-            x_BTD = block(states[-1], attention_mask=mask, cache=own, training=training)
-            if cache is not None:
-                x_BTD, extended = x_BTD
-                new_blocks.append((extended.keys, extended.values))
-            states.append(x_BTD)
-        found = [self.norm(states[-1])] + ([states] if return_hidden_states else [])
-        if cache is not None:
-            found.append(GPTCache(tuple(new_blocks), extended.position))
-        return tuple(found) if len(found) > 1 else found[0]
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -161,10 +36,11 @@ class GPT(LanguageModel):
         num_attention_heads: heads of each attention; D must be a multiple of it.
         num_hidden_units: width of the feed-forward layers.
         pos_embedding_size: width of the position table. None: D; projected where it differs.
-        dropout_rate: of embeddings, attention weights and sublayers.
+        dropout_rate: of embeddings, sublayers and attention weights.
         max_length: number of positions.
         activation: `"gelu_tanh"` (GPT-2's) or `"gelu"` (exact), or another that Keras knows.
         layer_norm_epsilon: of the norms.
+        attention_dropout_rate: of the attention weights. None: `dropout_rate`.
         initializer_range: standard deviation of the normal that weights start with; on the way into
             the residual divided by the square root of the number of sublayers.
         heads: `("causal_lm",)`, or `()` for hidden states.
@@ -203,6 +79,7 @@ class GPT(LanguageModel):
         *,
         activation: str = "gelu_tanh",
         layer_norm_epsilon: float = 1e-5,
+        attention_dropout_rate: float | None = None,
         initializer_range: float = 0.02,
         heads: tuple[str, ...] = ("causal_lm",),
         tokenizer: Any = None,
@@ -210,20 +87,37 @@ class GPT(LanguageModel):
     ) -> None:
         super().__init__(heads=heads, tokenizer=tokenizer, vocab_size=vocab_size, **kwargs)
         self.max_length = max_length
-        self.decoder = GPTDecoder(
+        own = {"dtype": self.dtype_policy}
+        normal = keras.initializers.RandomNormal(stddev=initializer_range)
+        # Each block adds to the residual twice (section 2.3).
+        residual = keras.initializers.RandomNormal(
+            stddev=initializer_range / (2 * max(num_layers, 1)) ** 0.5
+        )
+        embedding = TextEmbedding(
             vocab_size,
             hidden_size,
+            max_length,
+            dropout_rate,
+            pos_embedding_size=pos_embedding_size,
+            normalize=False,
+            embeddings_initializer=normal,
+            name="embedding",
+            **own,
+        )
+        self.decoder = TransformerDecoder(
+            embedding,
             num_layers,
             num_attention_heads,
             num_hidden_units,
-            pos_embedding_size,
             dropout_rate,
-            max_length,
+            attention_dropout_rate=attention_dropout_rate,
+            norm="pre",
             activation=activation,
             layer_norm_epsilon=layer_norm_epsilon,
-            initializer_range=initializer_range,
+            kernel_initializer=normal,
+            output_initializer=residual,
             name="decoder",
-            dtype=self.dtype_policy,
+            **own,
         )
 
     def build(self, input_shape: Any = None) -> None:
@@ -236,12 +130,12 @@ class GPT(LanguageModel):
         hidden_BTD = self.decoder(inputs, training=training)
         outputs = {}
         if "causal_lm" in self.heads:
-            outputs["causal_lm"] = self.decoder.tokens.logits(hidden_BTD)
+            outputs["causal_lm"] = self.decoder.embedding.tokens.logits(hidden_BTD)
         return by_head(outputs, hidden_BTD)
 
     def prefill(
         self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor
-    ) -> tuple[Tensor, GPTCache]:
+    ) -> tuple[Tensor, DecoderCache]:
         """Reads the prompts, each at once.
 
         Args:
@@ -254,9 +148,9 @@ class GPT(LanguageModel):
         """
         hidden_BTD, cache = self.decoder(token_ids, cache=cache_length)
         last_BD = tf.gather(hidden_BTD, lengths - 1, batch_dims=1)
-        return self.decoder.tokens.logits(last_BD), cache._replace(position=lengths)
+        return self.decoder.embedding.tokens.logits(last_BD), cache._replace(position=lengths)
 
-    def step(self, token_ids: Tensor, cache: GPTCache) -> tuple[Tensor, GPTCache]:
+    def step(self, token_ids: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
         """Reads one more token of each row.
 
         Args:
@@ -267,7 +161,7 @@ class GPT(LanguageModel):
             float32 logits `(B, V)` of the token that follows, and the cache.
         """
         hidden_B1D, cache = self.decoder(token_ids[:, None], cache=cache)
-        return self.decoder.tokens.logits(hidden_B1D[:, 0]), cache
+        return self.decoder.embedding.tokens.logits(hidden_B1D[:, 0]), cache
 
     def generate(
         self,

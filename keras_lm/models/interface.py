@@ -1,4 +1,4 @@
-"""What a model is called with, and what it returns."""
+"""What a model returns, and the graphs that ask it."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -7,24 +7,6 @@ import tensorflow as tf
 
 Tensor = Any
 Made = TypeVar("Made")
-
-INPUTS = ("token_ids", "segment_ids", "padding_mask", "masked_positions", "document_ids")
-
-
-def as_inputs(inputs: Any) -> dict[str, Any]:
-    """Returns a model's inputs as a dict; a bare tensor is the `token_ids`.
-
-    Raises:
-        ValueError: an input has another name, or `token_ids` is missing.
-    """
-    if not isinstance(inputs, dict):
-        return {"token_ids": inputs}
-    if "token_ids" not in inputs or set(inputs) - set(INPUTS):
-        raise ValueError(
-            f"Inputs are token_ids and, where wanted, {', '.join(INPUTS[1:])}. "
-            f"Received: {', '.join(sorted(inputs))}"
-        )
-    return inputs
 
 
 def by_head(outputs: dict[str, Tensor], hidden: Tensor) -> Any:

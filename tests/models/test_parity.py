@@ -11,10 +11,10 @@ from keras_lm import BERT, GPT
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 BERT_NAMES = {
-    "encoder/tokens/embeddings": "bert.embeddings.word_embeddings.weight",
-    "encoder/segments/embeddings": "bert.embeddings.token_type_embeddings.weight",
-    "encoder/positions/embeddings": "bert.embeddings.position_embeddings.weight",
-    "encoder/norm/": "bert.embeddings.LayerNorm.",
+    "encoder/embedding/tokens/embeddings": "bert.embeddings.word_embeddings.weight",
+    "encoder/embedding/segments/embeddings": "bert.embeddings.token_type_embeddings.weight",
+    "encoder/embedding/positions/embeddings": "bert.embeddings.position_embeddings.weight",
+    "encoder/embedding/norm/": "bert.embeddings.LayerNorm.",
     "encoder/block_{i}/attention/query_key_value/": "bert.encoder.layer.{i}.attention.self.{part}.",
     "encoder/block_{i}/attention/output/": "bert.encoder.layer.{i}.attention.output.dense.",
     "encoder/block_{i}/attention_norm/": "bert.encoder.layer.{i}.attention.output.LayerNorm.",
@@ -28,8 +28,8 @@ BERT_NAMES = {
     "next_sentence/": "cls.seq_relationship.",
 }
 GPT2_NAMES = {
-    "decoder/tokens/embeddings": "transformer.wte.weight",
-    "decoder/positions/embeddings": "transformer.wpe.weight",
+    "decoder/embedding/tokens/embeddings": "transformer.wte.weight",
+    "decoder/embedding/positions/embeddings": "transformer.wpe.weight",
     "decoder/block_{i}/attention/query_key_value/": "transformer.h.{i}.attn.c_attn.",
     "decoder/block_{i}/attention/output/": "transformer.h.{i}.attn.c_proj.",
     "decoder/block_{i}/attention_norm/": "transformer.h.{i}.ln_1.",

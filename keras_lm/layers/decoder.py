@@ -1,0 +1,205 @@
+"""A causal Transformer, alone or behind an encoder: ids to hidden states, with a cache.
+
+B batch, T length, S positions of the cache, M length of the memory, D hidden size, H heads, K width
+of a head.
+"""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.attention import KVCache
+from keras_lm.layers.block import TransformerBlock
+from keras_lm.layers.building import build_once
+from keras_lm.layers.initializers import Initializer
+from keras_lm.layers.inputs import as_inputs
+from keras_lm.layers.masks import document_mask, document_positions, padding_mask
+from keras_lm.layers.text_embedding import TextEmbedding
+
+Tensor = Any
+
+
+class DecoderCache(NamedTuple):
+    """What the decoder has read so far.
+
+    Attributes:
+        blocks: for each block its keys and values, each float `(B, H, S, K)`; behind an encoder
+            also those of the memory, each float `(B, H, M, K)`, which are made once.
+        position: int32 `(B,)`, how many positions of each row are filled.
+        memory_mask: bool `(B, M)`, True where the memory is no padding; behind an encoder only.
+    """
+
+    blocks: tuple[tuple[Tensor, ...], ...]
+    position: Tensor
+    memory_mask: Any = ()
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class TransformerDecoder(RecordsArguments, keras.layers.Layer):
+    """Embeddings, then blocks in which a token sees itself and what is before it.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.1; pre-norm without an encoder: GPT-2
+    (Radford et al. 2019, section 2.3).
+
+    Args:
+        embedding: a `TextEmbedding` of width D.
+        num_layers: number of blocks.
+        num_attention_heads: heads of each attention; D must be a multiple of it.
+        num_hidden_units: width of the feed-forward layers.
+        dropout_rate: of each sublayer.
+        attention_dropout_rate: of the attention weights. None: `dropout_rate`.
+        norm: `"post"` or `"pre"`, see `TransformerBlock`; behind pre-norm blocks one more norm.
+        cross_attention: whether each block also attends to a memory.
+        activation: of the feed-forward layers.
+        layer_norm_epsilon: of the norms.
+        kernel_initializer: of every kernel.
+        output_initializer: of the kernels whose output is added to the residual. None:
+            `kernel_initializer`.
+
+    Call arguments:
+        inputs: a dict, or `token_ids` alone:
+            `token_ids`: int `(B, T)`;
+            `padding_mask`: bool `(B, T)`, True where a token is no padding; padding on the right
+            needs none, since nothing sees it;
+            `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
+            within documents and positions restart.
+        memory: float `(B, M, D)`, an encoder's output, with `cross_attention`. None with a
+            `DecoderCache`, which holds what was made of it.
+        memory_mask: bool `(B, M)`, True where the memory is no padding. None: everywhere.
+        cache: a `DecoderCache`, which the inputs extend from each row's position on; or what
+            `MultiHeadAttention` starts a cache with: the inputs are its beginning.
+        return_hidden_states: also return the embeddings and each block's output, a list of
+            `num_layers + 1` floats `(B, T, D)`, before the last norm.
+
+    Returns:
+        float `(B, T, D)`; a tuple of it, the hidden states and the cache, as asked for.
+
+    Raises:
+        ValueError: sizes that do not fit each other; a memory without a cross-attention, or the
+            other way round.
+    """
+
+    def __init__(
+        self,
+        embedding: TextEmbedding,
+        num_layers: int,
+        num_attention_heads: int,
+        num_hidden_units: int,
+        dropout_rate: float = 0.1,
+        *,
+        attention_dropout_rate: float | None = None,
+        norm: str = "pre",
+        cross_attention: bool = False,
+        activation: str = "gelu_tanh",
+        layer_norm_epsilon: float = 1e-5,
+        kernel_initializer: Initializer = "glorot_uniform",
+        output_initializer: Initializer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be positive. Received: num_layers={num_layers}")
+        self.embedding = embedding
+        self.cross_attention = cross_attention
+        own = {"dtype": self.dtype_policy}
+        self.blocks = [
+            TransformerBlock(
+                num_attention_heads,
+                embedding.size,
+                num_hidden_units,
+                dropout_rate,
+                norm=norm,
+                causal=True,
+                cross_attention=cross_attention,
+                activation=activation,
+                attention_dropout_rate=attention_dropout_rate,
+                layer_norm_epsilon=layer_norm_epsilon,
+                kernel_initializer=kernel_initializer,
+                output_initializer=output_initializer,
+                name=f"block_{i}",
+                **own,
+            )
+            for i in range(num_layers)
+        ]
+        self.norm: Any = None
+        if norm == "pre":
+            self.norm = keras.layers.LayerNormalization(
+                epsilon=layer_norm_epsilon, name="norm", **own
+            )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight, from the sizes alone."""
+        build_once(self.embedding)
+        for layer in (*self.blocks, self.norm):
+            if layer is not None:
+                build_once(layer, (None, None, self.embedding.size))
+        self.built = True
+
+    def call(
+        self,
+        inputs: Any,
+        memory: Tensor | None = None,
+        *,
+        memory_mask: Tensor | None = None,
+        cache: Any = None,
+        return_hidden_states: bool = False,
+        training: bool | None = None,
+    ) -> Any:
+        """Decodes; see the class."""
+        inputs = as_inputs(inputs)
+        token_ids, document_ids = inputs["token_ids"], inputs.get("document_ids")
+        mask = padding_mask(inputs["padding_mask"]) if "padding_mask" in inputs else None
+        positions = None
+        if document_ids is not None:
+            positions = document_positions(document_ids)
+            within = document_mask(document_ids)
+            mask = within if mask is None else within & mask
+        continues = isinstance(cache, DecoderCache)
+        if continues:
+            place_BT = cache.position[:, None] + tf.range(tf.shape(token_ids)[1])
+            # A row that has ended is carried along by a decode loop, perhaps beyond its table.
+            positions = tf.minimum(place_BT, self.embedding.max_length - 1)
+            memory_mask = cache.memory_mask if self.cross_attention else None
+        elif memory is not None and memory_mask is None and cache is not None:
+            memory_mask = tf.ones(tf.shape(memory)[:2], "bool")
+        x_BTD = self.embedding(token_ids, positions=positions, training=training)
+        states, new_blocks = [x_BTD], []
+        for i, block in enumerate(self.blocks):
+            x_BTD = block(
+                x_BTD,
+                memory,
+                attention_mask=mask,
+                memory_mask=memory_mask,
+                cache=self._of_block(cache, i, memory),
+                training=training,
+            )
+            if cache is not None:
+                x_BTD, extended = x_BTD
+                parts = extended if self.cross_attention else (extended,)
+                position = parts[0].position
+                new_blocks.append(tuple(x for part in parts for x in (part.keys, part.values)))
+            states.append(x_BTD)
+        if self.norm is not None:
+            x_BTD = self.norm(x_BTD)
+        found = [x_BTD] + ([states] if return_hidden_states else [])
+        if cache is not None:
+            seen = memory_mask if self.cross_attention else ()
+            found.append(DecoderCache(tuple(new_blocks), position, seen))
+        return tuple(found) if len(found) > 1 else found[0]
+
+    def _of_block(self, cache: Any, i: int, memory: Tensor | None) -> Any:
+        """Gives the cache that block `i` is called with."""
+        if not isinstance(cache, DecoderCache):
+            if cache is None or not self.cross_attention:
+                return cache
+            # Keras takes no mixture of tensors and numbers.
+            own = cache if isinstance(cache, tuple) else tf.convert_to_tensor(cache)
+            return own, None if memory is None else tf.shape(memory)[1]
+        keys, values, *of_memory = cache.blocks[i]
+        own = KVCache(keys, values, cache.position)
+        if not self.cross_attention:
+            return own
+        memory_keys, memory_values = of_memory
+        return own, KVCache(memory_keys, memory_values, cache.position)
