@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEXT ?=
+# Two processes, each with its own TensorFlow; a file's tests stay together and share its fixtures.
+WORKERS ?= --numprocesses 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -37,7 +39,7 @@ floors: $(STAMP) ## no floor imports one above it
 	$(BIN)/lint-imports
 
 test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases under .cache/
 	$(BIN)/python -m pytest -m "slow or network"
