@@ -53,3 +53,25 @@ def check_default_loss(
             f"loss_weights must be a dict by head, out of {heads}. "
             f"Received: loss_weights={loss_weights!r}"
         )
+
+
+def check_label_smoothing(label_smoothing: float, loss: Any) -> None:
+    """Raises for a share that is none, or that the loss could not know of.
+
+    Args:
+        label_smoothing: as `compile` takes it.
+        loss: as `compile` takes it.
+
+    Raises:
+        ValueError: it is outside 0 .. 1, or given beside a loss.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            "label_smoothing must be at least 0 and less than 1. "
+            f"Received: label_smoothing={label_smoothing!r}"
+        )
+    if label_smoothing and loss is not None:
+        raise ValueError(
+            "label_smoothing is for the losses of the heads; give it to your own loss. "
+            f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
+        )

@@ -2,9 +2,7 @@
 
 Knows no architecture. A model is a subclass that makes its layers in `__init__`, creates all its
 weights in `build(input_shape=None)` and maps a dict of ids to one tensor (one head), a dict by head
-name (several heads) or hidden states (no head) in `call`.
-
-Above 400 lines, because what a user calls on every model is described here, once.
+name (several heads) or hidden states (no head) in `call`. What a head costs is in `head_losses`.
 """
 
 import contextlib
@@ -16,7 +14,11 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
-from keras_lm.training.compile_checks import check_can_be_traced, check_default_loss
+from keras_lm.training.compile_checks import (
+    check_can_be_traced,
+    check_default_loss,
+    check_label_smoothing,
+)
 from keras_lm.training.fit_data import (
     check_ids,
     endless,
@@ -24,24 +26,22 @@ from keras_lm.training.fit_data import (
     refuse_generators,
     steps_per_epoch_of,
 )
+from keras_lm.training.has_tokenizer import HasTokenizer
+from keras_lm.training.head_losses import HeadLosses
 from keras_lm.training.keras_overrides import (
     DistributedTraining,
     made_together,
     schedule_of,
     strategy_of,
 )
-from keras_lm.training.losses import global_mean, token_cross_entropy
-from keras_lm.training.metrics import Perplexity
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.schedules import Linear, Schedule
-
-Tensor = Any
 
 # What keras.Model itself takes; everything else that reaches the base class is a typing error.
 _KERAS_ARGUMENTS = ("name", "dtype", "trainable")
 
 
-class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
+class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTraining, keras.Model):
     """Abstract base of the language models.
 
     The arguments of the subclass's constructor are recorded once, when it is called: `get_config`
@@ -68,8 +68,12 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
             `vocab_size` or lacks a special token.
     """
 
-    HEADS: ClassVar[tuple[str, ...]] = ("masked_lm", "next_sentence", "causal_lm")
-    TOKENIZER_ROLES: ClassVar[tuple[str, ...]] = ()
+    HEADS: ClassVar[tuple[str, ...]] = (
+        "masked_lm",
+        "next_sentence",
+        "causal_lm",
+        "replaced_token",
+    )
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Makes every `build` create its variables for the strategy that the model belongs to."""
@@ -103,37 +107,7 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         own = self.constructor_arguments.get("vocab_size")
         self.vocab_size: int | None = own if vocab_size is None else vocab_size
         self.tokenizer = tokenizer
-        self._default_loss = False
         self._compile_arguments: Any = None
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, or None. It can be set; its tokens must fit the model."""
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: Any) -> None:
-        size = self.vocab_size
-        if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
-            raise ValueError(
-                "A tokenizer is one of keras_lm.tokenizers, such as its load() gives. "
-                f"Received: {tokenizer!r:.80}"
-            )
-        missing = [] if tokenizer is None else self._missing_roles(tokenizer)
-        if missing:
-            raise ValueError(
-                f"{type(self).__name__} needs a tokenizer with the special tokens "
-                f"{self.TOKENIZER_ROLES}. Received: a {type(tokenizer).__name__} without {missing}"
-            )
-        if tokenizer is not None and size is not None and tokenizer.vocab_size > size:
-            raise ValueError(
-                "A tokenizer cannot have more tokens than the model's vocabulary. "
-                f"Received: {tokenizer.vocab_size} tokens, vocab_size={size}"
-            )
-        self._tokenizer = tokenizer
-
-    def _missing_roles(self, tokenizer: Any) -> list[str]:
-        return [r for r in self.TOKENIZER_ROLES if getattr(tokenizer, f"{r}_id", None) is None]
 
     def require_head(self, what: str, head: str) -> None:
         """Raises unless the model has a head.
@@ -147,22 +121,6 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         """
         if head not in self.heads:
             raise ValueError(f'{what} needs the head "{head}". Received: heads={self.heads}')
-
-    def require_tokenizer(self, what: str) -> Any:
-        """Returns the tokenizer.
-
-        Args:
-            what: the deed that needs it, as a sentence begins: `"generate() from text"`.
-
-        Raises:
-            ValueError: the model has no tokenizer.
-        """
-        if self.tokenizer is None:
-            raise ValueError(
-                f"{what} needs a tokenizer: construct {type(self).__name__} with tokenizer=..., "
-                f"or set `model.tokenizer`. Received: tokenizer=None"
-            )
-        return self.tokenizer
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, flat, with the tokenizer as it is now."""
@@ -202,6 +160,7 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         *,
         learning_rate: Any = None,
         loss_weights: dict[str, float] | None = None,
+        label_smoothing: float = 0.0,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -228,12 +187,17 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
             weighted_metrics: as Keras takes it.
             learning_rate: of the default optimizer, a float (the peak; 3e-4) or a schedule.
             loss_weights: factor of each head's loss, by head; 1 where none is given.
+            label_smoothing: the share of each label that is spread evenly over all classes
+                (Szegedy et al. 2016, arXiv:1512.00567, section 7; Vaswani et al. 2017,
+                arXiv:1706.03762, section 5.4). It is for the loss alone, not for the metrics, and
+                leaves heads that answer yes or no as they are.
             jit_compile: as Keras takes it.
             **kwargs: the rest of what `keras.Model.compile` takes.
 
         Raises:
             ValueError: both `optimizer` and `learning_rate` are given; there is no head and no
-                loss; the optimizer or the model was made outside the strategy's scope;
+                loss; `label_smoothing` is outside 0 .. 1, or given beside a loss; the optimizer or
+                the model was made outside the strategy's scope;
                 `jit_compile=True`, or an optimizer that accumulates gradients or overwrites weights
                 with their averages, under a strategy.
         """
@@ -243,6 +207,7 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
             check_can_be_traced(optimizer, jit_compile, kwargs.get("run_eagerly", False))
         if loss is None:
             check_default_loss(self.heads, self.HEADS, loss_weights)
+        check_label_smoothing(label_smoothing, loss)
         if optimizer is not None and learning_rate is not None:
             raise ValueError(
                 "learning_rate is that of the default optimizer; give it to your own one. "
@@ -269,7 +234,6 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
             schedule = schedule_of(self.optimizer)
             if isinstance(schedule, Schedule):
                 schedule.prepare()
-        self._default_loss = loss is None
         # What was asked for, not what it became: defaults are made anew when a file is loaded.
         self._compile_arguments = _Box(
             optimizer=optimizer,
@@ -277,6 +241,7 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
             metrics=metrics,
             weighted_metrics=weighted_metrics,
             loss_weights=loss_weights,
+            label_smoothing=label_smoothing,
             jit_compile=jit_compile,
             **kwargs,
         )
@@ -316,94 +281,6 @@ class LanguageModel(RecordsArguments, DistributedTraining, keras.Model):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
-
-    # Loss and metrics of the heads
-
-    def head_loss(
-        self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Returns the loss of each label and its weight; for a subclass to change.
-
-        Args:
-            head: name of the head.
-            labels: int, `(B, P)` for masked_lm, `(B,)` for next_sentence, `(B, T)` for causal_lm.
-            outputs: the head's logits.
-            weights: the labels' sample weights, or None.
-
-        Returns:
-            Both float32 of the labels' shape.
-        """
-        return token_cross_entropy(labels, outputs, weights)
-
-    def head_metrics(self, head: str) -> list[Any]:
-        """Returns a head's metrics where `compile` was given none; for a subclass to change."""
-        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-        return [*metrics, Perplexity()] if head == "causal_lm" else metrics
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """Returns this replica's part of the loss of the global batch.
-
-        Args:
-            x: inputs; not used.
-            y: labels, in the structure of the outputs.
-            y_pred: outputs: the logits of one head, or a dict by head.
-            sample_weight: weights of the labels, in the structure of the outputs, or None.
-            training: not used.
-
-        Returns:
-            float32 scalar. Under a strategy the replicas' values are equal and add up to the loss;
-            the gradients of the replicas add up to its gradient.
-        """
-        if not self._default_loss:
-            return super().compute_loss(x, y, y_pred, sample_weight, training)
-        labels = self._by_head(y, "labels")
-        outputs = self._by_head(y_pred, "outputs")
-        weights = self._by_head(sample_weight, "sample weights", optional=True)
-        shares = self._compile_arguments.values["loss_weights"] or {}
-        sums, counts = [], []
-        for head in self.heads:
-            loss, weight = self.head_loss(head, labels[head], outputs[head], weights.get(head))
-            sums.append(tf.reduce_sum(loss * weight))
-            counts.append(tf.reduce_sum(weight))
-        extra = tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in self.losses)])
-        return global_mean(sums, counts, [shares.get(head, 1.0) for head in self.heads], extra)
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Returns the metrics so far, after this batch; arguments as in `compute_loss`."""
-        if self._default_loss:
-            y = self._as_output(self._by_head(y, "labels"))
-            weights = self._by_head(sample_weight, "sample weights", optional=True)
-            if weights:
-                labels = self._by_head(y, "labels")
-                for head in self.heads:
-                    if weights.get(head) is None:
-                        weights[head] = tf.ones_like(labels[head], tf.float32)
-                sample_weight = self._as_output(weights)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def _by_head(self, values: Any, what: str, optional: bool = False) -> dict[str, Any]:
-        if values is None and optional:
-            return {}
-        if not isinstance(values, dict) and len(self.heads) == 1 and values is not None:
-            return {self.heads[0]: values}
-        names = set(values) if isinstance(values, dict) else set()
-        if names == set(self.heads) or (optional and names and names < set(self.heads)):
-            return dict(values)
-        got = sorted(names) if isinstance(values, dict) else type(values).__name__
-        rule = "a tensor" if len(self.heads) == 1 else f"a dict with the keys {self.heads}"
-        raise ValueError(f"The {what} of this model are {rule}. Received: {got}")
-
-    def _as_output(self, values: dict[str, Any]) -> Any:
-        return values[self.heads[0]] if len(self.heads) == 1 else values
 
     # fit
 

@@ -11,7 +11,7 @@ Tensor = Any
 
 
 def token_cross_entropy(
-    labels: Tensor, logits: Tensor, weights: Tensor = None
+    labels: Tensor, logits: Tensor, weights: Tensor = None, *, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Returns the cross-entropy of each token and the token's weight.
 
@@ -19,6 +19,8 @@ def token_cross_entropy(
         labels: int `(B, T)`, or `(B,)`. Where the weight is 0 it may be any number.
         logits: float `(B, T, V)`, or `(B, V)`.
         weights: float of the labels' shape, or `(B,)` for whole rows; None: every label counts one.
+        label_smoothing: e: the label is 1 - e + e / V, every other class e / V (Szegedy et al.
+            2016, arXiv:1512.00567, section 7).
 
     Returns:
         Both float32 of the labels' shape.
@@ -32,6 +34,55 @@ def token_cross_entropy(
             "Labels must have the shape of the logits without the last dimension. "
             f"Received: labels {labels.shape}, logits {logits.shape}"
         )
+    labels, weight = weighed(labels, weights)
+    logits = tf.cast(logits, tf.float32)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+    if label_smoothing:
+        # log Z - (1 - e) x (the label's logit) - e x (the mean logit), with no one-hot tensor.
+        own = tf.gather(logits, labels, batch_dims=labels.shape.rank)
+        loss += label_smoothing * (own - tf.reduce_mean(logits, -1))
+    return loss, weight
+
+
+def yes_no_cross_entropy(
+    labels: Tensor, logits: Tensor, weights: Tensor = None
+) -> tuple[Tensor, Tensor]:
+    """Returns the cross-entropy of answers that are yes (1) or no (0), and each one's weight.
+
+    Args:
+        labels: int or bool `(B, T)`. Where the weight is 0 it may be any number.
+        logits: float `(B, T)`, of yes.
+        weights: float of the labels' shape, or `(B,)` for whole rows; None: every label counts one.
+
+    Returns:
+        Both float32 of the labels' shape.
+
+    Raises:
+        ValueError: labels and logits differ in rank.
+    """
+    labels, logits = tf.convert_to_tensor(labels), tf.convert_to_tensor(logits)
+    if labels.shape.rank != logits.shape.rank:
+        raise ValueError(
+            "Labels must have the shape of the logits. "
+            f"Received: labels {labels.shape}, logits {logits.shape}"
+        )
+    labels, weight = weighed(labels, weights)
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(
+        tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
+    )
+    return loss, weight
+
+
+def weighed(labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns labels that are classes, and their weights.
+
+    Args:
+        labels: int or bool `(B, T)`, or `(B,)`.
+        weights: float of the labels' shape, or `(B,)` for whole rows; None: 1.
+
+    Returns:
+        The labels in int32, 0 where they have no weight, and the weights in float32 of their shape.
+    """
     labels = tf.cast(labels, tf.int32)
     weight = tf.ones_like(labels, tf.float32)
     if weights is not None:
@@ -41,8 +92,7 @@ def token_cross_entropy(
         weight = weight * weights
         # Labels of no weight are often -1 or -100, which is no class.
         labels = tf.where(weight > 0, labels, 0)
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
-    return loss, weight
+    return labels, weight
 
 
 def replica_context() -> Any:

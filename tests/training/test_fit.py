@@ -75,6 +75,65 @@ def test_a_head_without_weights_counts_all_its_labels():
     assert values == evaluate(model, inputs, labels, weights)
 
 
+def test_label_smoothing_is_for_the_loss_alone():
+    inputs, labels = causal_rows(8)
+    model = Toy(heads=("causal_lm",))
+    model.compile(label_smoothing=0.1)
+    values = evaluate(model, inputs, labels)
+    logits = model.predict(inputs, verbose=0)
+    smooth = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    expected = float(smooth(keras.ops.one_hot(labels, V), logits))
+    assert values["loss"] == pytest.approx(expected, rel=1e-5)
+    plain = cross_entropy(logits, labels).mean()
+    assert values["perplexity"] == pytest.approx(np.exp(plain), rel=1e-5)
+
+
+def test_label_smoothing_leaves_answers_of_yes_and_no():
+    inputs, labels, weights = both_heads(8)
+    model = Toy(heads=("masked_lm", "next_sentence"))
+    model.compile(label_smoothing=0.3, loss_weights={"masked_lm": 0.0})
+    logits = model.predict(inputs, verbose=0)["next_sentence"]
+    expected = cross_entropy(logits, labels["next_sentence"]).mean()
+    assert evaluate(model, inputs, labels, weights)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_label_smoothing_survives_a_file(tmp_path):
+    model = Toy()
+    model.compile("sgd", label_smoothing=0.1)
+    model.save(tmp_path / "toy.keras")
+    again = keras.models.load_model(tmp_path / "toy.keras")
+    assert again.label_smoothing == 0.1
+    data = masked_rows(8)
+    assert evaluate(again, *data) == evaluate(model, *data)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        ({"label_smoothing": 1.0}, "label_smoothing must be .* less than 1"),
+        ({"label_smoothing": -0.1}, "label_smoothing must be at least 0"),
+        ({"label_smoothing": 0.1, "loss": "mse"}, "give it to your own loss"),
+    ],
+)
+def test_label_smoothing_that_cannot_be_raises(arguments, rule):
+    with pytest.raises(ValueError, match=rule):
+        Toy().compile(**arguments)
+
+
+def test_replaced_tokens_have_the_mean_over_tokens_that_count():
+    inputs, _, _ = masked_rows(8)
+    model = Toy(heads=("replaced_token",))
+    model.compile(label_smoothing=0.1)
+    labels = (inputs["token_ids"] > 3).astype("int32")
+    weights = inputs["padding_mask"].astype("float32")
+    values = evaluate(model, inputs, labels, weights)
+    logits = model.predict(inputs, verbose=0)
+    loss = np.log1p(np.exp(np.where(labels == 1, -logits, logits)))
+    assert values["loss"] == pytest.approx((loss * weights).sum() / weights.sum(), rel=1e-5)
+    hits = ((logits > 0) == labels) * weights
+    assert values["accuracy"] == pytest.approx(hits.sum() / weights.sum(), rel=1e-5)
+
+
 def test_what_the_user_passes_wins():
     inputs, labels = causal_rows(8)
     model = Toy(heads=("causal_lm",))

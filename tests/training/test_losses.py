@@ -1,8 +1,9 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.training.losses import token_cross_entropy
+from keras_lm.training.losses import token_cross_entropy, yes_no_cross_entropy
 
 B, T, V = 2, 3, 5
 
@@ -49,3 +50,44 @@ def test_labels_of_another_rank_raise():
     logits, labels = logits_and_labels()
     with pytest.raises(ValueError, match="without the last dimension"):
         token_cross_entropy(labels[..., None], logits)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.7])
+def test_smoothed_labels_cost_what_keras_says_of_one_hot_labels(share):
+    logits, labels = logits_and_labels()
+    logits = tf.Variable(logits)
+    reference = keras.losses.CategoricalCrossentropy(True, share, reduction=None)
+    with tf.GradientTape(persistent=True) as tape:
+        ours, _ = token_cross_entropy(labels, logits, label_smoothing=share)
+        theirs = reference(tf.one_hot(labels, V), logits)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    gradients = [tf.convert_to_tensor(tape.gradient(loss, logits)) for loss in (ours, theirs)]
+    np.testing.assert_allclose(*gradients, atol=1e-6)
+
+
+def test_smoothed_labels_of_whole_rows_cost_what_they_do_alone():
+    logits, labels = logits_and_labels()
+    whole, _ = token_cross_entropy(labels, logits, label_smoothing=0.2)
+    rows, _ = token_cross_entropy(labels[:, 0], logits[:, 0], label_smoothing=0.2)
+    np.testing.assert_allclose(rows, whole[:, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [bool, "int32"])
+def test_answers_of_yes_and_no_cost_their_log_likelihood(dtype):
+    logits, labels = logits_and_labels()
+    logits, labels = logits[..., 0], labels > 2
+    loss, weight = yes_no_cross_entropy(labels.astype(dtype), logits)
+    likelihood = 1 / (1 + np.exp(np.where(labels, -logits, logits)))
+    np.testing.assert_allclose(loss, -np.log(likelihood), rtol=1e-5)
+    np.testing.assert_array_equal(weight, np.ones((B, T)))
+
+
+def test_an_answer_of_no_weight_may_be_neither():
+    logits, weights = np.ones((1, 2), "float32"), np.array([[1.0, 0.0]], "float32")
+    loss, weight = yes_no_cross_entropy([[1, -100]], logits, weights)
+    np.testing.assert_allclose(loss * weight, [[np.log1p(np.exp(-1.0)), 0.0]], rtol=1e-6)
+
+
+def test_answers_of_another_rank_raise():
+    with pytest.raises(ValueError, match=r"shape of the logits\. .*\(1, 2, 1\)"):
+        yes_no_cross_entropy(np.ones((1, 2)), np.ones((1, 2, 1)))

@@ -28,7 +28,7 @@ class ToyTokenizer:
 
 @keras.saving.register_keras_serializable("keras_lm_tests")
 class Toy(LanguageModel):
-    """Mean of the visible tokens, added to each; with all three heads."""
+    """Mean of the visible tokens, added to each; with all heads of the base class."""
 
     def __init__(
         self,
@@ -54,9 +54,10 @@ class Toy(LanguageModel):
         ]
         self.norm = keras.layers.LayerNormalization(name="norm")
         self.drop = keras.layers.Dropout(dropout_rate)
-        sizes = {"masked_lm": vocab_size, "next_sentence": 2, "causal_lm": vocab_size}
+        sizes = {"next_sentence": 2, "replaced_token": 1}
         self.outputs_by_head = {
-            head: keras.layers.Dense(sizes[head], dtype="float32", name=head) for head in heads
+            head: keras.layers.Dense(sizes.get(head, vocab_size), dtype="float32", name=head)
+            for head in heads
         }
 
     def build(self, input_shape=None):
@@ -80,7 +81,7 @@ class Toy(LanguageModel):
                 hidden = tf.gather(x_BTD, inputs["masked_positions"], axis=1, batch_dims=1)
             elif head == "next_sentence":
                 hidden = x_BTD[:, 0]
-            outputs[head] = layer(hidden)
+            outputs[head] = layer(hidden)[..., 0] if head == "replaced_token" else layer(hidden)
         if not outputs:
             return x_BTD
         return outputs if len(outputs) > 1 else outputs[self.heads[0]]

@@ -1,0 +1,129 @@
+"""Loss and metrics of a model's heads, as `compile` without a loss takes them."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.training.losses import global_mean, token_cross_entropy, yes_no_cross_entropy
+from keras_lm.training.metrics import Perplexity
+
+Tensor = Any
+
+# Heads whose labels are yes or no: a smoothed label would be another one.
+_YES_NO = ("next_sentence", "replaced_token")
+
+
+class HeadLosses:
+    """For models: the mean over the labels of the global batch, head by head, added up.
+
+    To stand before `keras.Model`. Takes `heads` and what `compile` was asked for from the model.
+    """
+
+    heads: tuple[str, ...]
+    _compile_arguments: Any
+
+    @property
+    def label_smoothing(self) -> float:
+        """The share of each label that is spread over all classes, as `compile` was told."""
+        arguments = self._compile_arguments
+        return 0.0 if arguments is None else arguments.values["label_smoothing"]
+
+    @property
+    def _default_loss(self) -> bool:
+        return (
+            self._compile_arguments is not None and self._compile_arguments.values["loss"] is None
+        )
+
+    def head_loss(
+        self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the loss of each label and its weight; for a subclass to change.
+
+        Args:
+            head: name of the head.
+            labels: int, `(B, P)` for masked_lm, `(B,)` for next_sentence, `(B, T)` for causal_lm
+                and replaced_token.
+            outputs: the head's logits; for replaced_token `(B, T)`.
+            weights: the labels' sample weights, or None.
+
+        Returns:
+            Both float32 of the labels' shape.
+        """
+        if head == "replaced_token":
+            return yes_no_cross_entropy(labels, outputs, weights)
+        smoothing = 0.0 if head in _YES_NO else self.label_smoothing
+        return token_cross_entropy(labels, outputs, weights, label_smoothing=smoothing)
+
+    def head_metrics(self, head: str) -> list[Any]:
+        """Returns a head's metrics where `compile` was given none; for a subclass to change."""
+        if head == "replaced_token":
+            return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
+        metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        return [*metrics, Perplexity()] if head == "causal_lm" else metrics
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Returns this replica's part of the loss of the global batch.
+
+        Args:
+            x: inputs; not used.
+            y: labels, in the structure of the outputs.
+            y_pred: outputs: the logits of one head, or a dict by head.
+            sample_weight: weights of the labels, in the structure of the outputs, or None.
+            training: not used.
+
+        Returns:
+            float32 scalar. Under a strategy the replicas' values are equal and add up to the loss;
+            the gradients of the replicas add up to its gradient.
+        """
+        if not self._default_loss:
+            return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
+        labels = self._by_head(y, "labels")
+        outputs = self._by_head(y_pred, "outputs")
+        weights = self._by_head(sample_weight, "sample weights", optional=True)
+        shares = self._compile_arguments.values["loss_weights"] or {}
+        sums, counts = [], []
+        for head in self.heads:
+            loss, weight = self.head_loss(head, labels[head], outputs[head], weights.get(head))
+            sums.append(tf.reduce_sum(loss * weight))
+            counts.append(tf.reduce_sum(weight))
+        losses = self.losses  # type: ignore[attr-defined]  # of add_loss and regularizers
+        extra = tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in losses)])
+        return global_mean(sums, counts, [shares.get(head, 1.0) for head in self.heads], extra)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Returns the metrics so far, after this batch; arguments as in `compute_loss`."""
+        if self._default_loss:
+            y = self._as_output(self._by_head(y, "labels"))
+            weights = self._by_head(sample_weight, "sample weights", optional=True)
+            if weights:
+                labels = self._by_head(y, "labels")
+                for head in self.heads:
+                    if weights.get(head) is None:
+                        weights[head] = tf.ones_like(labels[head], tf.float32)
+                sample_weight = self._as_output(weights)
+        return super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]
+
+    def _by_head(self, values: Any, what: str, optional: bool = False) -> dict[str, Any]:
+        if values is None and optional:
+            return {}
+        if not isinstance(values, dict) and len(self.heads) == 1 and values is not None:
+            return {self.heads[0]: values}
+        names = set(values) if isinstance(values, dict) else set()
+        if names == set(self.heads) or (optional and names and names < set(self.heads)):
+            return dict(values)
+        got = sorted(names) if isinstance(values, dict) else type(values).__name__
+        rule = "a tensor" if len(self.heads) == 1 else f"a dict with the keys {self.heads}"
+        raise ValueError(f"The {what} of this model are {rule}. Received: {got}")
+
+    def _as_output(self, values: dict[str, Any]) -> Any:
+        return values[self.heads[0]] if len(self.heads) == 1 else values
