@@ -14,7 +14,6 @@ Measured on 2026-11-22, TensorFlow 2.21, 2 CPU cores: 259 s. On 174 paragraphs t
 """
 
 import argparse
-import hashlib
 import os
 import pathlib
 import pydoc_data.topics
@@ -22,14 +21,20 @@ import re
 import subprocess
 import sys
 import time
-from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
 import tensorflow as tf
-from baselines import Bigrams, masked_pairs, next_token_pairs, stream
+from held_out import (
+    Split,
+    causal_baselines,
+    causal_rows,
+    masked_baselines,
+    masked_rows,
+    report,
+    split,
+)
 
 import keras_lm
 from keras_lm.training import LanguageModel
@@ -46,16 +51,7 @@ BERT_LENGTH, GPT_LENGTH = 32, 64
 LEARNING_RATE = 2e-3
 BERT_STEPS, GPT_STEPS = 1_800, 780
 REPORTS = 6  # how often a training stops to evaluate; Keras calls that an epoch
-LEAST_CHARACTERS, LEAST_OF_A_PART = 100_000, 2_000
-HELD_OUT_BATCHES = 500  # at most, of a text that is much larger
-
-
-class Split(NamedTuple):
-    """Paragraphs to train on, to watch the training with, and to measure the result with."""
-
-    train: list[str]
-    dev: list[str]
-    held_out: list[str]
+LEAST_CHARACTERS = 100_000
 
 
 def read(files: list[str]) -> list[str]:
@@ -81,32 +77,6 @@ def read(files: list[str]) -> list[str]:
     return list(found)
 
 
-def split(paragraphs: list[str]) -> Split:
-    """A tenth is held out and a twentieth is for watching, by a hash of the paragraph.
-
-    Those of them that share eight words in a row with the rest are left out: they were seen.
-    """
-    part = Split([], [], [])
-    for paragraph in paragraphs:
-        share = int.from_bytes(hashlib.sha256(paragraph.encode()).digest()[:4]) / 2**32
-        part[2 if share < 0.10 else 1 if share < 0.15 else 0].append(paragraph)
-
-    def runs(paragraph: str) -> set[tuple[str, ...]]:
-        words = re.findall(r"\w+", paragraph.lower())
-        return {tuple(words[i : i + 8]) for i in range(len(words) - 7)}
-
-    unseen = set().union(*map(runs, part.dev + part.held_out))
-    seen = {run for paragraph in part.train for run in runs(paragraph) & unseen}
-    dev, held_out = ([p for p in texts if not runs(p) & seen] for texts in part[1:])
-    sizes = [sum(map(len, texts)) for texts in (part.train, dev, held_out)]
-    if min(sizes) < LEAST_OF_A_PART:
-        raise ValueError(
-            f"The text must have paragraphs enough to give {LEAST_OF_A_PART:,} characters to each "
-            f"of three parts. Received: {sizes[0]:,}, {sizes[1]:,} and {sizes[2]:,}"
-        )
-    return Split(part.train, dev, held_out)
-
-
 def train(model: LanguageModel, data: tf.data.Dataset, dev: tf.data.Dataset, steps: int) -> None:
     """Trains for so many steps, however long the text is; every pass has other masks."""
     model.compile(learning_rate=LEARNING_RATE)
@@ -125,36 +95,21 @@ def bert(text: Split, steps: int) -> tuple[keras_lm.BERT, dict[str, float]]:
     tokenizer = keras_lm.tokenizers.train_wordpiece(
         texts=text.train, vocab_size=VOCAB_SIZE, min_frequency=1
     )
-    shape = {"tokenizer": tokenizer, "sequence_length": BERT_LENGTH}
-
-    def masked(texts: list[str], rounds: int) -> tf.data.Dataset:
-        """Rows to evaluate with, each masked several times; only [MASK] itself counts."""
-        data = keras_lm.data.masked_lm(texts=texts, batch_size=4, **shape)
-        steps = min(rounds * data.steps_per_epoch, HELD_OUT_BATCHES)
-
-        def hidden(inputs, labels, weights):
-            token = tf.gather(inputs["token_ids"], inputs["masked_positions"], batch_dims=1)
-            return inputs, labels, weights * tf.cast(token == tokenizer.mask_id, tf.float32)
-
-        return data.endless().take(steps).map(hidden).cache()
-
     model = keras_lm.BERT(
         tokenizer.vocab_size, **SIZES, dropout_rate=0.0, max_length=BERT_LENGTH, tokenizer=tokenizer
     )
-    data = keras_lm.data.masked_lm(texts=text.train, batch_size=32, mask_rate=0.2, **shape)
-    train(model, data, masked(text.dev, 1), steps)
+    data = keras_lm.data.masked_lm(
+        texts=text.train,
+        tokenizer=tokenizer,
+        sequence_length=BERT_LENGTH,
+        batch_size=32,
+        mask_rate=0.2,
+    )
+    train(model, data, masked_rows(text.dev, tokenizer, BERT_LENGTH), steps)
 
-    held_out = masked(text.held_out, 5)
-    counts = Bigrams(stream(text.train, tokenizer, tokenizer.sep_id), tokenizer.vocab_size)
-    left, answer = masked_pairs(held_out.as_numpy_iterator())
-    says_nothing = (tokenizer.mask_id, tokenizer.cls_id)
-    return model, {
-        "BERT": model.evaluate(held_out, verbose=0, return_dict=True)["accuracy"],
-        "most frequent token": np.mean(answer == counts.most_frequent),
-        "most frequent behind its left neighbour": np.mean(
-            answer == counts.likeliest_after(left, says_nothing)
-        ),
-    }
+    rows = masked_rows(text.held_out, tokenizer, BERT_LENGTH, rounds=5)
+    accuracy = model.evaluate(rows, verbose=0, return_dict=True)["accuracy"]
+    return model, {"BERT": accuracy, **masked_baselines(text.train, tokenizer, rows)}
 
 
 def gpt(text: Split, steps: int) -> tuple[keras_lm.GPT, dict[str, float]]:
@@ -162,26 +117,18 @@ def gpt(text: Split, steps: int) -> tuple[keras_lm.GPT, dict[str, float]]:
     tokenizer = keras_lm.tokenizers.train_byte_bpe(
         texts=text.train, vocab_size=VOCAB_SIZE, min_frequency=1
     )
-    shape = {"tokenizer": tokenizer, "sequence_length": GPT_LENGTH}
-
-    def rows(texts: list[str]) -> tf.data.Dataset:
-        data = keras_lm.data.causal_lm(texts=texts, batch_size=2, **shape)
-        return data.take(HELD_OUT_BATCHES).cache()
-
     model = keras_lm.GPT(
         tokenizer.vocab_size, **SIZES, dropout_rate=0.2, max_length=GPT_LENGTH, tokenizer=tokenizer
     )
-    data = keras_lm.data.causal_lm(texts=text.train, batch_size=16, **shape)
-    train(model, data, rows(text.dev), steps)
+    data = keras_lm.data.causal_lm(
+        texts=text.train, tokenizer=tokenizer, sequence_length=GPT_LENGTH, batch_size=16
+    )
+    train(model, data, causal_rows(text.dev, tokenizer, GPT_LENGTH), steps)
 
-    held_out = rows(text.held_out)
-    counts = Bigrams(stream(text.train, tokenizer, tokenizer.end_id), tokenizer.vocab_size)
-    dev = stream(text.dev, tokenizer, tokenizer.end_id)
-    counts.tune(dev[:-1], dev[1:])
-    return model, {
-        "GPT": model.evaluate(held_out, verbose=0, return_dict=True)["perplexity"],
-        "interpolated bigrams": counts.perplexity(*next_token_pairs(held_out.as_numpy_iterator())),
-    }
+    rows = causal_rows(text.held_out, tokenizer, GPT_LENGTH)
+    perplexity = model.evaluate(rows, verbose=0, return_dict=True)["perplexity"]
+    baselines = causal_baselines(text.train, text.dev, tokenizer, rows)
+    return model, {"GPT": perplexity, **baselines}
 
 
 def questions(text: Split, tokenizer: keras_lm.tokenizers.Tokenizer) -> dict[str, list[str]]:
@@ -227,8 +174,7 @@ def main() -> None:
     except (OSError, ValueError) as error:
         sys.exit(f"quickstart: {error}")
     keras.utils.set_random_seed(0)
-    for name, texts in text._asdict().items():
-        print(f"{name:>8}: {len(texts):,} paragraphs, {sum(map(len, texts)):,} characters")
+    text.report()
 
     out = pathlib.Path(args.out)
     print(f"\nBERT learns to fill masks, {args.bert_steps} steps")
@@ -243,13 +189,8 @@ def main() -> None:
         ask(bert_export, gpt_export, asked)
 
     print(f"\nOn {len(text.held_out)} paragraphs that were held out:")
-    for title, digits, figures in (
-        ("accuracy on masked tokens, higher is better", 3, accuracy),
-        ("perplexity per token, lower is better", 1, perplexity),
-    ):
-        print(f"  {title}")
-        for name, figure in figures.items():
-            print(f"    {name:<42}{figure:>8.{digits}f}")
+    report("accuracy on masked tokens, higher is better", accuracy)
+    report("perplexity per token, lower is better", perplexity, digits=1)
     print(f"Exports: {bert_export} {gpt_export}. Time: {time.monotonic() - start:.0f} s")
 
 

@@ -62,28 +62,6 @@ def test_lines_are_paragraphs_where_no_line_is_blank(quickstart, tmp_path):
     assert quickstart.read([str(path)]) == paragraphs(3_000)
 
 
-def test_one_paragraph_cannot_be_divided(quickstart):
-    with pytest.raises(ValueError, match="each of three parts"):
-        quickstart.split(["A single paragraph of a hundred thousand characters. " * 2_000])
-
-
-def test_no_held_out_paragraph_shares_eight_words_in_a_row_with_training(quickstart):
-    text = quickstart.split(quickstart.read([]))
-
-    def runs(texts):
-        words = [re.findall(r"\w+", paragraph.lower()) for paragraph in texts]
-        return {" ".join(row[i : i + 8]) for row in words for i in range(len(row) - 7)}
-
-    assert len(runs(text.held_out)) > 1_000
-    assert not runs(text.train) & runs(text.held_out)
-    assert not runs(text.train) & runs(text.dev)
-
-
-def test_a_paragraph_stays_in_its_part_when_text_is_added(quickstart):
-    few, many = paragraphs(1_500), paragraphs(3_000)
-    assert set(quickstart.split(few).train) <= set(quickstart.split(many).train)
-
-
 @pytest.fixture(scope="module")
 def finished(quickstart, tmp_path_factory):
     """A short run on a part of the reference, into a directory where one version stands."""

@@ -1,0 +1,132 @@
+"""What is kept apart before anything is trained, and what is measured on it.
+
+A tenth of the texts is held out and a twentieth is for watching, by a hash of the text, so that a
+text stays in its part when others are added. Those of them that share a run of words with the rest
+are left out: they were seen.
+
+N tokens.
+"""
+
+import hashlib
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from baselines import Bigrams, masked_pairs, next_token_pairs, stream
+
+import keras_lm
+
+LEAST_OF_A_PART = 2_000  # characters
+BATCHES = 500  # at most, of a text that is much larger
+# A word, or a single Chinese character.
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
+
+
+class Split(NamedTuple):
+    """Texts to train on, to watch the training with, and to measure the result with."""
+
+    train: list[str]
+    dev: list[str]
+    held_out: list[str]
+
+    def report(self) -> None:
+        """Prints how much of each there is."""
+        for name, texts in self._asdict().items():
+            print(f"{name:>8}: {len(texts):,} texts, {sum(map(len, texts)):,} characters")
+
+
+def share(text: str) -> float:
+    """A number in [0, 1) that belongs to the text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32
+
+
+def split(texts: list[str], run: int = 8) -> Split:
+    """Divides texts; see the module.
+
+    Args:
+        texts: each different from the others.
+        run: how many words in a row are too many to share with the training.
+
+    Raises:
+        ValueError: a part has nearly no text.
+    """
+    part = Split([], [], [])
+    for text in texts:
+        part[2 if share(text) < 0.10 else 1 if share(text) < 0.15 else 0].append(text)
+
+    def runs(text: str) -> set[int]:
+        words = _WORD.findall(text.lower())
+        return {hash(tuple(words[i : i + run])) for i in range(len(words) - run + 1)}
+
+    unseen = set().union(*map(runs, part.dev + part.held_out))
+    seen = {found for text in part.train for found in runs(text) & unseen}
+    dev, held_out = ([text for text in texts if not runs(text) & seen] for texts in part[1:])
+    sizes = [sum(map(len, texts)) for texts in (part.train, dev, held_out)]
+    if min(sizes) < LEAST_OF_A_PART:
+        raise ValueError(
+            f"The text must have paragraphs enough to give {LEAST_OF_A_PART:,} characters to each "
+            f"of three parts. Received: {sizes[0]:,}, {sizes[1]:,} and {sizes[2]:,}"
+        )
+    return Split(part.train, dev, held_out)
+
+
+def masked_rows(
+    texts: list[str], tokenizer: Any, sequence_length: int, rounds: int = 1
+) -> tf.data.Dataset:
+    """Rows to evaluate a masked LM with, each masked `rounds` times; only the mask itself counts.
+
+    A tenth of the chosen positions keep their token and another tenth get a random one: they do not
+    count here.
+    """
+    data = keras_lm.data.masked_lm(
+        texts=texts, tokenizer=tokenizer, sequence_length=sequence_length, batch_size=4
+    )
+
+    def hidden(inputs, labels, weights):
+        token = tf.gather(inputs["token_ids"], inputs["masked_positions"], batch_dims=1)
+        return inputs, labels, weights * tf.cast(token == tokenizer.mask_id, tf.float32)
+
+    return data.endless().take(min(rounds * data.steps_per_epoch, BATCHES)).map(hidden).cache()
+
+
+def causal_rows(texts: list[str], tokenizer: Any, sequence_length: int) -> tf.data.Dataset:
+    """Rows to evaluate a causal LM with."""
+    data = keras_lm.data.causal_lm(
+        texts=texts, tokenizer=tokenizer, sequence_length=sequence_length, batch_size=2
+    )
+    return data.take(BATCHES).cache()
+
+
+def masked_baselines(
+    train: list[str], tokenizer: Any, held_out: tf.data.Dataset
+) -> dict[str, float]:
+    """What counting reaches on the masks of `masked_rows`: shares of them that are right."""
+    counts = Bigrams(stream(train, tokenizer, tokenizer.sep_id), tokenizer.vocab_size)
+    left, answer = masked_pairs(held_out.as_numpy_iterator())
+    says_nothing = (tokenizer.mask_id, tokenizer.cls_id)
+    return {
+        "most frequent token": np.mean(answer == counts.most_frequent),
+        "most frequent behind its left neighbour": np.mean(
+            answer == counts.likeliest_after(left, says_nothing)
+        ),
+    }
+
+
+def causal_baselines(
+    train: list[str], dev: list[str], tokenizer: Any, held_out: tf.data.Dataset
+) -> dict[str, float]:
+    """What counting reaches on the tokens of `causal_rows`: a perplexity."""
+    counts = Bigrams(stream(train, tokenizer, tokenizer.end_id), tokenizer.vocab_size)
+    watched = stream(dev, tokenizer, tokenizer.end_id)
+    counts.tune(watched[:-1], watched[1:])
+    return {
+        "interpolated bigrams": counts.perplexity(*next_token_pairs(held_out.as_numpy_iterator()))
+    }
+
+
+def report(title: str, figures: dict[str, float], digits: int = 3) -> None:
+    """Prints figures below each other."""
+    print(f"  {title}")
+    for name, figure in figures.items():
+        print(f"    {name:<42}{figure:>8.{digits}f}")
