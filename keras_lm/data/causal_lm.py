@@ -11,6 +11,7 @@ from keras_lm.data import checks
 from keras_lm.data.corpus import encode
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.row_pipeline import RowPipeline
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
 Tensor = Any
@@ -89,7 +90,7 @@ def causal_lm(
             weight_BT -= tf.cast(end_BT, tf.float32)
         return inputs, label_BT, weight_BT
 
-    return Pipeline(
+    return RowPipeline(
         batch,
         num_rows=(len(ids) - 1) // sequence_length,
         batch_size=batch_size,

@@ -14,6 +14,7 @@ from keras_lm.data.corpus import Corpus, encode
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.masking import Masking
 from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.row_pipeline import RowPipeline
 from keras_lm.data.rows import assemble, word_start
 from keras_lm.data.sentence_pairs import PairRows, draw_pairs, pair_rows
 from keras_lm.tokenizers.tokenizer import Tokenizer
@@ -30,7 +31,7 @@ def masked_lm(
     batch_size: int = 32,
     mask_rate: float = 0.15,
     next_sentence: bool = False,
-    whole_word: bool = False,
+    masking: str = "token",
     document: str | None = None,
     across_documents: bool = True,
     seed: int = 0,
@@ -58,7 +59,9 @@ def masked_lm(
         batch_size: B.
         mask_rate: the share of ordinary tokens that is masked, between 0 and 1.
         next_sentence: whether rows are pairs, with labels for them.
-        whole_word: whether all pieces of a word are masked together.
+        masking: "token": each token is chosen alone. "whole_word": all pieces of a word are masked
+            together. "span": spans of words (of tokens, where the tokenizer marks no pieces) of 3.8
+            on average, as in SpanBERT (Joshi et al. 2020, arXiv:1907.10529, section 3.1).
         document: "blank_line": a line is a text and an empty line ends a document, as in BERT's own
             data; the default for files. "line": each line of a file, or each string, is a document;
             the lines of a string are its texts; the default for strings. "file": each file is a
@@ -95,15 +98,19 @@ def masked_lm(
         )
     if not 0 < mask_rate < 1:
         raise ValueError(f"mask_rate must lie between 0 and 1. Received: mask_rate={mask_rate}")
+    if masking not in ("token", "whole_word", "span"):
+        raise ValueError(
+            f'masking must be "token", "whole_word" or "span". Received: masking={masking!r}'
+        )
     tokenizer = checks.tokenizer(tokenizer, "cls", "sep", "pad", "mask")
     continues = getattr(tokenizer, "continues_word", None)
-    if whole_word and continues is None:
+    if masking == "whole_word" and continues is None:
         raise ValueError(
-            "whole_word=True needs a tokenizer that marks the pieces inside of a word, such as "
-            f"WordPiece. Received: {type(tokenizer).__name__}"
+            'masking="whole_word" needs a tokenizer that marks the pieces inside of a word, such '
+            f"as WordPiece. Received: {type(tokenizer).__name__}"
         )
     documents = read_documents(source, texts, document)
-    masking = Masking(tokenizer, sequence_length, mask_rate, continues if whole_word else None)
+    mask = Masking(tokenizer, sequence_length, mask_rate, masking, continues)
     special: dict[str, Any] = {
         "sequence_length": sequence_length,
         "cls_id": tokenizer.cls_id,
@@ -113,14 +120,12 @@ def masked_lm(
 
     def batch_of_rows(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         span = tf.gather(starts, row_B), tf.gather(lengths, row_B)
-        return _masked(masking, assemble(ids, span, None, **special), seed)
+        return _masked(mask, assemble(ids, span, None, **special), seed)
 
     def batch_of_pairs(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], dict, dict]:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2, alg="philox"))
         first, second, label_B = draw_pairs(table, row_B, capacity, seeds[0])
-        inputs, labels, weights = _masked(
-            masking, assemble(ids, first, second, **special), seeds[1]
-        )
+        inputs, labels, weights = _masked(mask, assemble(ids, first, second, **special), seeds[1])
         return (
             inputs,
             {"masked_lm": labels, "next_sentence": label_B},
@@ -142,7 +147,7 @@ def masked_lm(
             table = PairRows(*map(tf.constant, pairs))
         else:
             starts, lengths = map(tf.constant, rows)
-    return Pipeline(
+    return RowPipeline(
         batch_of_pairs if next_sentence else batch_of_rows,
         num_rows=num_rows,
         batch_size=batch_size,
@@ -153,9 +158,9 @@ def masked_lm(
 
 
 def _masked(
-    masking: Masking, inputs: dict[str, Tensor], seed: Tensor
+    mask: Masking, inputs: dict[str, Tensor], seed: Tensor
 ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-    masked = masking(inputs["token_ids"], inputs["padding_mask"], seed)
+    masked = mask(inputs["token_ids"], inputs["padding_mask"], seed)
     inputs = {**inputs, **{key: masked[key] for key in ("token_ids", "masked_positions")}}
     return inputs, masked["labels"], masked["weights"]
 

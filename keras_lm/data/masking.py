@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_lm.data.choices import choose_spans, choose_tokens, choose_words
+from keras_lm.data.draws import split, uniform
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
 Tensor = Any
@@ -22,16 +24,19 @@ class Masking:
     become `[MASK]`, 10 % an ordinary token drawn uniformly from the vocabulary, 10 % stay.
     Source: Devlin et al. 2019, arXiv:1810.04805, section 3.1.
 
-    With `continues`, words are drawn in place of tokens, in random order; a word with more pieces
-    than the row may still mask is passed over. Where no word fits at all, the one drawn first is
-    masked as far as the row may mask.
+    "whole_word": words are drawn in place of tokens, in random order; a word with more pieces than
+    the row may still mask is passed over. Where no word fits at all, the one drawn first is masked
+    as far as the row may mask.
+
+    "span": see `choose_spans`. What becomes of the tokens is drawn once for a span: all of them
+    `[MASK]`, all other tokens, or all the same.
 
     Args:
         tokenizer: has `mask_id` and `special_ids`.
         sequence_length: T.
         mask_rate: between 0 and 1.
-        continues: bool `(V,)`, True for pieces that go on with a word: all pieces of a word are
-            masked together. None: each token is chosen alone.
+        kind: "token", "whole_word" or "span".
+        continues: bool `(V,)`, True for pieces that go on with a word. None: each token is a word.
 
     Attributes:
         num_positions: P, `ceil(mask_rate * sequence_length)`.
@@ -42,12 +47,13 @@ class Masking:
         tokenizer: Tokenizer,
         sequence_length: int,
         mask_rate: float,
+        kind: str = "token",
         continues: np.ndarray | None = None,
     ):
         # 0.07 * 100 is a little more than 7 in floating point.
         self.num_positions = math.ceil(mask_rate * sequence_length - 1e-6)
         self.num_positions = max(1, self.num_positions)
-        self.mask_rate = mask_rate
+        self.mask_rate, self.kind = mask_rate, kind
         self.mask_id = tokenizer.mask_id
         ordinary = ~np.isin(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
         self.ordinary_V = tf.constant(ordinary)
@@ -67,22 +73,29 @@ class Masking:
             has fewer; `labels` int32 `(B, P)`, what stood there, 0 where there is nothing;
             `weights` float32 `(B, P)`, 1 or 0.
         """
-        seed_choice, seed_fate, seed_token = tf.unstack(
-            tf.random.experimental.stateless_split(seed, 3, alg="philox")
-        )
+        seed_choice, seed_fate, seed_token = split(seed, 3)
         maskable_BT = padding_mask & tf.gather(self.ordinary_V, token_ids)
         count_B = tf.reduce_sum(tf.cast(maskable_BT, tf.int32), -1)
         budget_B = tf.cast(tf.round(self.mask_rate * tf.cast(count_B, tf.float32)), tf.int32)
         budget_B = tf.minimum(tf.clip_by_value(budget_B, 1, self.num_positions), count_B)
-        if self.continues_V is None:
-            chosen_BT = _choose_tokens(maskable_BT, budget_B, seed_choice)
+        span_BT = None
+        if self.kind == "token":
+            chosen_BT = choose_tokens(maskable_BT, budget_B, seed_choice)
+        elif self.kind == "whole_word":
+            word_BT = self._words(token_ids, maskable_BT)
+            chosen_BT = choose_words(word_BT, maskable_BT, budget_B, seed_choice)
         else:
             word_BT = self._words(token_ids, maskable_BT)
-            chosen_BT = _choose_words(word_BT, maskable_BT, budget_B, seed_choice)
+            chosen_BT, span_BT = choose_spans(
+                word_BT, maskable_BT, budget_B, seed_choice, self.num_positions
+            )
 
         position_BP, chosen_BP = self._positions(chosen_BT)
         label_BP = tf.gather(token_ids, position_BP, batch_dims=1)
-        fate_BP = _uniform(tf.shape(position_BP), seed_fate)
+        fate_BP = uniform(tf.shape(position_BP), seed_fate)
+        if span_BT is not None:
+            span_BP = tf.maximum(tf.gather(span_BT, position_BP, batch_dims=1), 0)
+            fate_BP = tf.gather(fate_BP, span_BP, batch_dims=1)
         other_BP = tf.random.stateless_uniform(
             tf.shape(position_BP), seed_token, 0, len(self.draw_N), tf.int32, alg="philox"
         )
@@ -102,6 +115,8 @@ class Masking:
 
     def _words(self, token_ids: Tensor, maskable: Tensor) -> Tensor:
         """The number of the word of each token in its row, int32 `(B, T)`, below T."""
+        if self.continues_V is None:
+            return tf.broadcast_to(tf.range(token_ids.shape[-1]), tf.shape(token_ids))
         # A piece that stands behind a special token begins a word here: its word was cut.
         behind_BT = tf.pad(maskable[:, :-1], [[0, 0], [1, 0]])
         inside_BT = tf.gather(self.continues_V, token_ids) & behind_BT
@@ -113,58 +128,3 @@ class Masking:
         descending_T = tf.range(T, 0, -1)
         value_BP, _ = tf.math.top_k(tf.where(chosen, descending_T, 0), self.num_positions)
         return tf.where(value_BP > 0, T - value_BP, 0), value_BP > 0
-
-
-def _uniform(shape: Tensor, seed: Tensor) -> Tensor:
-    return tf.random.stateless_uniform(shape, seed, alg="philox")
-
-
-def _choose_tokens(maskable: Tensor, budget: Tensor, seed: Tensor) -> Tensor:
-    """Chooses `budget` `(B,)` of the `maskable` `(B, T)` tokens: bool `(B, T)`."""
-    score_BT = tf.where(maskable, _uniform(tf.shape(maskable), seed), -1.0)
-    return _places(score_BT) < budget[:, None]
-
-
-def _choose_words(word: Tensor, maskable: Tensor, budget: Tensor, seed: Tensor) -> Tensor:
-    """Chooses whole words of `budget` `(B,)` tokens at most: bool `(B, T)`.
-
-    Words are numbered `(B, T)`; W = T is a bound of their number.
-    """
-    B, T = tf.shape(word)[0], word.shape[-1]
-    flat_BT = word + tf.range(B)[:, None] * T
-    size_BW = tf.math.unsorted_segment_sum(tf.cast(maskable, tf.int32), flat_BT, B * T)
-    size_BW = tf.reshape(size_BW, [B, T])
-    score_BW = tf.where(size_BW > 0, _uniform(tf.shape(word), seed), -1.0)
-    place_BW = _places(score_BW)
-    order_BW = tf.argsort(place_BW, -1)
-    size_BO = tf.gather(size_BW, order_BW, batch_dims=1)  # O: the words in the order drawn
-
-    # Walks down the order, passing over words that no longer fit. Each turn takes all words up to
-    # the next one that does not fit, so a few turns do.
-    def fits(taken_BO: Tensor) -> tuple[Tensor, Tensor]:
-        room_B1 = budget[:, None] - tf.reduce_sum(tf.where(taken_BO, size_BO, 0), -1, keepdims=True)
-        return ~taken_BO & (size_BO > 0) & (size_BO <= room_B1), room_B1
-
-    def turn(taken_BO: Tensor) -> tuple[Tensor]:
-        fits_BO, room_B1 = fits(taken_BO)
-        total_BO = tf.cumsum(tf.where(fits_BO, size_BO, 0), -1)
-        return (taken_BO | (fits_BO & (total_BO <= room_B1)),)
-
-    (taken_BO,) = tf.while_loop(
-        lambda taken_BO: tf.reduce_any(fits(taken_BO)[0]),
-        turn,
-        (tf.zeros_like(size_BO, tf.bool),),
-    )
-    # Nothing fits: the first word of the order, as far as the budget goes.
-    first_O = tf.range(T) == 0
-    taken_BO |= first_O & ~tf.reduce_any(taken_BO, -1, keepdims=True)
-
-    taken_BW = tf.gather(taken_BO, place_BW, batch_dims=1)
-    chosen_BT = tf.gather(taken_BW, word, batch_dims=1) & maskable
-    return chosen_BT & (tf.cumsum(tf.cast(chosen_BT, tf.int32), -1) <= budget[:, None])
-
-
-def _places(score: Tensor) -> Tensor:
-    """The place of each score in its row, 0 for the highest: int32 of the same shape."""
-    order = tf.argsort(score, -1, "DESCENDING", stable=True)
-    return tf.argsort(order, -1)

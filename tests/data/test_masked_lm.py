@@ -56,7 +56,7 @@ def test_eager_batches_equal_those_of_the_pipeline(numbered):
         sequence_length=T,
         batch_size=B,
         next_sentence=True,
-        whole_word=True,
+        masking="whole_word",
     )
     tf.nest.map_structure(np.testing.assert_array_equal, eager(pipeline), iterated(pipeline))
 
@@ -120,9 +120,9 @@ def test_every_ordinary_token_is_equally_likely_to_be_masked(numbered):
     np.testing.assert_allclose(count_T[1:-1] / (500 * B), 0.2, atol=0.03)  # 4.7 deviations
 
 
-@pytest.mark.parametrize("whole_word", [False, True])
+@pytest.mark.parametrize("masking", ["token", "whole_word", "span"])
 @pytest.mark.parametrize("across_documents", [False, True])
-def test_special_tokens_and_padding_are_never_masked(whole_word, across_documents, numbered):
+def test_special_tokens_and_padding_are_never_masked(masking, across_documents, numbered):
     pipeline = masked_lm(
         None,
         numbered,
@@ -130,7 +130,7 @@ def test_special_tokens_and_padding_are_never_masked(whole_word, across_document
         sequence_length=T,
         batch_size=B,
         mask_rate=0.9,
-        whole_word=whole_word,
+        masking=masking,
         across_documents=across_documents,
     )
     for inputs, labels, weights in iterated(pipeline):
@@ -197,7 +197,7 @@ def test_whole_word_masks_all_pieces_of_a_word_and_leaves_no_room_for_another(ma
         texts=[pieces_text(1500)],
         sequence_length=T,
         batch_size=B,
-        whole_word=True,
+        masking="whole_word",
         mask_rate=mask_rate,
     )
     partial = 0
@@ -223,8 +223,83 @@ def test_whole_word_masks_all_pieces_of_a_word_and_leaves_no_room_for_another(ma
 def test_a_single_word_longer_than_the_budget_is_masked_as_far_as_it_goes(numbered):
     ((inputs, labels, weights),) = iterated(
         masked_lm(
-            None, numbered, texts=["w1xxxx"], sequence_length=T, batch_size=1, whole_word=True
+            None, numbered, texts=["w1xxxx"], sequence_length=T, batch_size=1, masking="whole_word"
         )
+    )
+    assert weights.sum() == 1
+    assert original(inputs, labels, weights)[0, 1] == WORD + 1
+
+
+def spans(pipeline, tokenizer, epochs=1):
+    """For each row: the original, which tokens were chosen, and what stands there now."""
+    steps = pipeline.endless().take(epochs * pipeline.steps_per_epoch)
+    for inputs, labels, weights in steps.as_numpy_iterator():
+        rows = original(inputs, labels, weights)
+        chosen = np.zeros(rows.shape, bool)
+        row, place = np.nonzero(weights)
+        chosen[row, inputs["masked_positions"][row, place]] = True
+        yield from zip(rows, chosen, inputs["token_ids"], strict=True)
+
+
+def runs(chosen):
+    """Starts and ends of the runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], chosen.astype(int), [0]])))
+    return edges.reshape(-1, 2)
+
+
+def test_spans_are_of_whole_words_and_as_many_as_go_in(numbered):
+    pipeline = masked_lm(
+        None,
+        numbered,
+        texts=[pieces_text(1500)],
+        sequence_length=62,
+        batch_size=10,
+        masking="span",
+        mask_rate=0.3,
+    )
+    number = longest = 0
+    for row, chosen, _ in spans(pipeline, numbered, epochs=3):
+        ordinary = row >= WORD
+        word = np.cumsum(~numbered.continues_word[row])
+        sizes = np.bincount(word[ordinary], minlength=63)
+        masked = np.bincount(word[chosen], minlength=63)
+        assert not ((masked > 0) & (masked < sizes)).any()
+        room = round(0.3 * ordinary.sum()) - chosen.sum()
+        assert room >= 0
+        assert sizes[(sizes > 0) & (masked == 0)].min() > room
+        number += len(runs(chosen))
+        longest = max(longest, max(len(set(word[a:b])) for a, b in runs(chosen)))
+    rows = 3 * pipeline.steps_per_epoch * 10
+    assert 1.5 < number / rows < 4  # single tokens would be 12 runs
+    assert longest > 5
+
+
+def test_a_span_is_masked_replaced_or_kept_as_a_whole(numbered):
+    # Long rows and few spans: two that touch are rare.
+    pipeline = masked_lm(
+        None,
+        numbered,
+        texts=[words(0, 3000)],
+        sequence_length=502,
+        batch_size=5,
+        mask_rate=0.02,
+        masking="span",
+    )
+    fates, mixed, count = np.zeros(3), 0, 0
+    for row, chosen, now in spans(pipeline, numbered, epochs=120):
+        for start, end in runs(chosen):
+            a, b = row[start:end], now[start:end]
+            fate = [(b == MASK).all(), ((b != MASK) & (b != a)).all(), (b == a).all()]
+            mixed += not any(fate)
+            fates += np.array(fate)
+            count += 1
+    assert mixed < 0.03 * count
+    np.testing.assert_allclose(fates / count, [0.8, 0.1, 0.1], atol=0.03)
+
+
+def test_a_single_word_longer_than_the_budget_is_a_span_as_far_as_it_goes(numbered):
+    ((inputs, labels, weights),) = iterated(
+        masked_lm(None, numbered, texts=["w1xxxx"], sequence_length=T, batch_size=1, masking="span")
     )
     assert weights.sum() == 1
     assert original(inputs, labels, weights)[0, 1] == WORD + 1
@@ -417,6 +492,7 @@ def test_a_document_of_one_line_is_divided_in_its_middle(numbered):
         ({"mask_rate": 1}, ValueError, "mask_rate must lie between 0 and 1.*=1"),
         ({"tokenizer": None}, TypeError, "tokenizer must be a keras_lm.tokenizers.Tokenizer"),
         ({"masks": 3}, TypeError, "unexpected keyword argument 'masks'"),
+        ({"masking": "word"}, ValueError, '"whole_word" or "span". Received: masking=.word'),
         ({"batch_size": 100}, ValueError, "one batch of rows. Received: rows=3, batch_size=100"),
         ({"texts": ["", "  \n"]}, ValueError, "empty corpus"),
         ({"texts": []}, ValueError, "empty corpus"),

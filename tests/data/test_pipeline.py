@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lm.data import Pipeline, causal_lm, masked_lm
+from keras_lm.data.row_pipeline import RowPipeline
 
 B = 4
 
@@ -14,7 +15,7 @@ def rows_and_draws(row_B, seed):
 
 
 def make(num_rows=22, **arguments):
-    return Pipeline(rows_and_draws, num_rows=num_rows, batch_size=B, **arguments)
+    return RowPipeline(rows_and_draws, num_rows=num_rows, batch_size=B, **arguments)
 
 
 def listed(dataset):
@@ -27,6 +28,7 @@ def rows(dataset):
 
 def test_cardinality_is_one_epoch_of_full_batches():
     pipeline = make(22)
+    assert isinstance(pipeline, Pipeline)
     assert isinstance(pipeline, tf.data.Dataset)
     assert pipeline.steps_per_epoch == pipeline.cardinality() == len(pipeline) == 5
     assert len(listed(pipeline)) == 5
@@ -98,7 +100,7 @@ def test_batches_are_what_they_were_in_another_process_at_another_time(numbered)
         sequence_length=16,
         batch_size=8,
         next_sentence=True,
-        whole_word=True,
+        masking="whole_word",
         seed=5,
     )
     inputs, labels, _ = next(pipeline.endless(100).as_numpy_iterator())

@@ -30,7 +30,7 @@ def test_bert_learns_from_real_text(topics, wordpiece):
     model = BERT(
         wordpiece.vocab_size, **SIZES, heads=("masked_lm", "next_sentence"), tokenizer=wordpiece
     )
-    pipeline = data.masked_lm(topics, wordpiece, next_sentence=True, whole_word=True, **ROWS)
+    pipeline = data.masked_lm(topics, wordpiece, next_sentence=True, masking="whole_word", **ROWS)
     model.compile(learning_rate=5e-3)
     history = model.fit(pipeline, epochs=3, steps_per_epoch=40, verbose=0).history
     # Far below the loss of knowing nothing, and falling.
