@@ -47,8 +47,10 @@ def abstract(model_class: type, *arguments: Any, **sizes: Any) -> Any:
     Returns:
         The model. `count_params()` and the shapes of `weights` are true; it can't be called.
     """
-    # The weights' initial values are operations of this graph, which never runs.
-    with tf.Graph().as_default():
+    # Keras keeps the shape of a weight itself and asks TensorFlow for the values alone: one number
+    # stands for all of them.
+    stand_in = tf.Variable(0.0)
+    with tf.variable_creator_scope(lambda *_, **__: stand_in):
         model = model_class(*arguments, **sizes)
         model.build()
     return model
