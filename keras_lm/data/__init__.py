@@ -3,5 +3,6 @@
 from keras_lm.data.causal_lm import causal_lm as causal_lm
 from keras_lm.data.masked_lm import masked_lm as masked_lm
 from keras_lm.data.pipeline import Pipeline as Pipeline
+from keras_lm.data.seq2seq import seq2seq as seq2seq
 
-__all__ = ["Pipeline", "causal_lm", "masked_lm"]
+__all__ = ["Pipeline", "causal_lm", "masked_lm", "seq2seq"]
