@@ -1,36 +1,67 @@
-"""Reads a model back from a file."""
+"""Reads models: files of Keras, directories of Hugging Face and Google, hub names, presets."""
 
 import os
 import pathlib
 import zipfile
+from typing import Any
 
 import keras
 
-# Registers every class with Keras, so that the file needs no custom_objects.
+# Registers every class with Keras, so that a .keras file needs no custom_objects.
 import keras_lm.models
+from keras_lm.checkpoints.directory import load_directory
 from keras_lm.training import LanguageModel
 
 
-def load(path: str | os.PathLike) -> LanguageModel:
-    """Loads what `model.save("NAME.keras")` wrote: sizes, weights, tokenizer, compiled state.
+def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -> LanguageModel:
+    """Loads a model with its weights, its tokenizer and what else lies beside it.
+
+    In this order:
+
+    - a `.keras` file, as `model.save` writes it;
+    - a directory of Hugging Face's layout: config.json with model.safetensors, one or several, or
+      tf_model.h5;
+    - a directory of Google's own BERT: bert_config.json with bert_model.ckpt.*.
+
+    The heads are those of the architecture that config.json names; one without a head gives
+    `heads=()`. Every tensor is used or named in a warning; every field of config.json that changes
+    the computation is honoured, or refused by name.
 
     Args:
-        path: a `.keras` file.
+        path_or_name: a path.
+        task: a head or several ("masked_lm", "causal_lm", ...) to load instead of those that
+            config.json names; "backbone": none of them. None: as config.json says.
+        dtype: of the model, as Keras names it ("bfloat16", "mixed_float16", ...), whatever that of
+            the file is. None: the global one, which is float32 by default.
 
     Returns:
         The model.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is no `.keras` file, or holds no model of keras_lm.
+        FileNotFoundError: there is no such file or directory, or it lacks one.
+        ValueError: what is there can't be read, contradicts itself, or is a model of another kind.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path_or_name)
+    if path.is_dir():
+        return load_directory(path, task, dtype)
     if not path.exists():
-        raise FileNotFoundError(f"load takes a .keras file. Received: {path}, which does not exist")
+        raise FileNotFoundError(
+            "load takes a .keras file or a model's directory. "
+            f"Received: {path}, which does not exist"
+        )
+    if task is not None or dtype is not None:
+        raise ValueError(
+            "A .keras file has its own heads and dtype. "
+            f"Received: {path} with task={task!r}, dtype={dtype!r}"
+        )
+    return _load_keras(path)
+
+
+def _load_keras(path: pathlib.Path) -> LanguageModel:
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
         raise ValueError(
-            "load takes a .keras file, as model.save writes it; directories of other libraries "
-            f"can't be read yet. Received: {path}"
+            "load takes a .keras file, as model.save writes it, or a model's directory. "
+            f"Received: {path}"
         )
     try:
         model = keras.saving.load_model(path)

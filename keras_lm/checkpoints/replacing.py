@@ -68,6 +68,16 @@ def replace_files(
     finish_interrupted(directory)
 
 
+def holding(content: bytes | str) -> Writer:
+    """Gives a function that writes a content that is at hand; text as UTF-8."""
+    data = content.encode() if isinstance(content, str) else content
+
+    def write(path: pathlib.Path) -> None:
+        path.write_bytes(data)
+
+    return write
+
+
 def finish_interrupted(directory: pathlib.Path) -> None:
     """Finishes a replacement that was interrupted behind its turning point, if there was one.
 

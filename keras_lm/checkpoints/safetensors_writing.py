@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_lm.checkpoints.replacing import Writer, holding
 from keras_lm.checkpoints.safetensors_files import DTYPES, INDEX
 
 SINGLE = "model.safetensors"
@@ -87,7 +88,7 @@ def write_safetensors(path: pathlib.Path, tensors: Sequence[TensorToWrite]) -> N
 
 def weight_files(
     tensors: Sequence[TensorToWrite], max_shard_size: int | str
-) -> Iterator[tuple[str, Callable[[pathlib.Path], None]]]:
+) -> Iterator[tuple[str, Writer]]:
     """Divides tensors into files.
 
     Args:
@@ -120,7 +121,7 @@ def weight_files(
         yield name, lambda path, shard=shard: write_safetensors(path, shard)  # type: ignore[misc]
     total = sum(tensor.num_bytes for tensor in tensors)
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(file_of.items()))}
-    yield INDEX, lambda path: _write_text(path, json.dumps(index, indent=2) + "\n")
+    yield INDEX, holding(json.dumps(index, indent=2) + "\n")
 
 
 def is_weight_file(name: str) -> bool:
@@ -146,7 +147,3 @@ def size_in_bytes(size: int | str) -> int:
             f'A size is a number of bytes or a text such as "5GB" or "200MB". Received: {size!r}'
         )
     return number
-
-
-def _write_text(path: pathlib.Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")

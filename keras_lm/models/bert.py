@@ -39,8 +39,10 @@ class BERT(LanguageModel):
         layer_norm_epsilon: of the norms.
         attention_dropout_rate: of the attention weights. None: `dropout_rate`.
         initializer_range: standard deviation of the truncated normal that weights start with.
-        heads: of `"masked_lm"` and `"next_sentence"`; `()` is the bare encoder. `"next_sentence"`
-            adds the pooler.
+        pooler: whether there is a pooler, a dense tanh layer for the first token's hidden state;
+            with no head that uses it, it is for who wants it, `model.pooler`. None: where
+            `"next_sentence"` needs it.
+        heads: of `"masked_lm"` and `"next_sentence"`; `()` is the bare encoder.
         tokenizer: a `keras_lm.tokenizers.WordPiece`, for everything that takes text.
 
     Call arguments:
@@ -81,6 +83,7 @@ class BERT(LanguageModel):
         layer_norm_epsilon: float = 1e-12,
         attention_dropout_rate: float | None = None,
         initializer_range: float = 0.02,
+        pooler: bool | None = None,
         heads: tuple[str, ...] = ("masked_lm",),
         tokenizer: Any = None,
         **kwargs: Any,
@@ -124,9 +127,15 @@ class BERT(LanguageModel):
                 name="masked_lm",
                 **own,
             )
-        if "next_sentence" in self.heads:
-            head = {"kernel_initializer": initializer, **own}
+        needed = "next_sentence" in self.heads
+        if needed and pooler is False:
+            raise ValueError(
+                f'The head "next_sentence" needs the pooler. Received: pooler={pooler}'
+            )
+        head = {"kernel_initializer": initializer, **own}
+        if needed or pooler:
             self.pooler = Dense(hidden_size, "tanh", name="pooler", **head)
+        if needed:
             self.next_sentence = Dense(2, name="next_sentence", **head)
 
     def build(self, input_shape: Any = None) -> None:

@@ -1,0 +1,86 @@
+"""What is to be said of a family of models: its names, its fields, its heads.
+
+One file for each family fills this in: `bert.py` and so on.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_lm.checkpoints.config import Config
+
+# A norm's and a layer's parts, as PyTorch calls them.
+_LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+_PARTS = ("query", "key", "value")
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """How a model of ours and a model of Transformers are each other.
+
+    Attributes:
+        model_type: in config.json.
+        model: our class.
+        prefix: how the backbone's names begin, where there is a head.
+        names: ours -> theirs. A path without the model's own name, or the path of a layer with "/"
+            behind it, whose weights are then called as PyTorch calls them. `{i}` is the number of a
+            block; `{part}` stands for query, key and value, which are one kernel here.
+        architectures: the constructor's arguments that make each architecture: heads, above all.
+        arguments: reads the other arguments of the constructor.
+        fields: gives the fields of config.json, of the constructor's arguments; or None where they
+            cannot be said there.
+        tokens: the path of the token table.
+        signs: for each head a tensor that a file has only with it; for files that do not say what
+            they are.
+        tied: names that mean the same tensor -> the one that is kept.
+        leftovers: patterns of names that files hold and models do not need.
+        optional: arguments that are True where a file holds a tensor: argument -> name. Only where
+            there is no head.
+        transposed: whether kernels lie as `(out, in)` there.
+        parts: what `{part}` stands for, or None: query, key and value are one kernel there, too.
+    """
+
+    model_type: str
+    model: Any
+    prefix: str
+    names: Mapping[str, str]
+    architectures: Mapping[str, Mapping[str, Any]]
+    arguments: Callable[[Config], dict[str, Any]]
+    fields: Callable[[Mapping[str, Any]], dict[str, Any] | None]
+    tokens: str
+    signs: Mapping[str, str]
+    tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    leftovers: tuple[str, ...] = ()
+    optional: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    transposed: bool = True
+    parts: tuple[str, ...] = _PARTS
+
+    def names_of(self, path: str) -> tuple[str, ...]:
+        """Gives the names of the tensors that make a weight, side by side.
+
+        Args:
+            path: of the weight, without the model's own name.
+
+        Raises:
+            KeyError: the table has no such weight.
+        """
+        number = re.search(r"block_(\d+)/", path)
+        general = re.sub(r"block_\d+/", "block_{i}/", path)
+        layer, _, leaf = general.rpartition("/")
+        theirs = self.names.get(general)
+        if theirs is None:
+            theirs = self.names[f"{layer}/"] + _LEAVES[leaf]
+        theirs = theirs.replace("{i}", number[1] if number else "")
+        return tuple(theirs.replace("{part}", part) for part in self._parts_in(theirs))
+
+    def _parts_in(self, theirs: str) -> tuple[str, ...]:
+        return self.parts if "{part}" in theirs else ("",)
+
+    def is_leftover(self, name: str) -> bool:
+        """Says whether a tensor of a file may be left alone."""
+        return any(re.search(pattern, name) for pattern in self.leftovers)
+
+    def lies_transposed(self, path: str) -> bool:
+        """Says whether a weight lies the other way round in a file."""
+        return self.transposed and path.endswith("/kernel")

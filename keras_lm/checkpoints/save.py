@@ -1,0 +1,95 @@
+"""Writes a model as a directory that Transformers and every safetensors tool open."""
+
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lm.checkpoints.companions import (
+    Companions,
+    companion_files,
+    ids_of,
+    is_tokenizer_file,
+)
+from keras_lm.checkpoints.config import CONFIG
+from keras_lm.checkpoints.families import OWN, architecture_of, family_of_model
+from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.replacing import Writer, holding, replace_files
+from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
+from keras_lm.checkpoints.transfer import tensors_to_write
+
+# Arguments that say how a model is used here, not what it is.
+_NOT_SIZES = ("heads", "tokenizer", "name", "dtype", "trainable")
+
+
+def save(
+    model: Any, directory: str | os.PathLike, *, max_shard_size: int | str = "5GB"
+) -> pathlib.Path:
+    """Writes config.json, the weights as safetensors, and the tokenizer's files.
+
+    What a Hugging Face architecture can say is saved as that architecture, with its names; the rest
+    in the same layout with `model_type: keras_lm_...`. What `load` found beside the weights is
+    written back: `id2label`, special ids, generation_config.json, the tokenizer as it came.
+
+    Files of other names in the directory stay as they are. Whatever interrupts it, the directory
+    holds the old model or the new one. One process at a time may save to a directory.
+
+    Args:
+        model: a `BERT`, `GPT` or another model that `load` gives.
+        directory: where to; made where it is missing.
+        max_shard_size: bytes of weights in a file; more make several files and an index.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: a model of another kind, or a wrong size.
+        OSError: what the file system says.
+    """
+    family = family_of_model(model)
+    size_in_bytes(max_shard_size)
+    directory = pathlib.Path(directory)
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"save writes into a directory. Received: {directory}, a file")
+    if not model.built:
+        model.build()
+    companions = companion_files(model)
+    replaced = any(is_tokenizer_file(name) for name in companions)
+
+    def stale(name: str) -> bool:
+        return is_weight_file(name) or (replaced and is_tokenizer_file(name))
+
+    replace_files(directory, _files(model, family, companions, max_shard_size), stale)
+    return directory
+
+
+def config_of(model: Any, family: Family) -> dict[str, Any]:
+    """Gives the fields of config.json."""
+    values = {k: v for k, v in model.constructor_arguments.items() if k not in _NOT_SIZES}
+    architecture = architecture_of(family, model)
+    fields = family.fields(values) if architecture else None
+    companions: Companions = getattr(model, "companions", Companions())
+    ids = {} if model.tokenizer is companions.tokenizer else ids_of(model)
+    known = {**companions.fields, **ids}
+    dtype = tf.as_dtype(model.weights[0].dtype).name
+    if fields is None:
+        own = {**values, "heads": list(model.heads)}
+        said = {"model_type": f"{OWN}{family.model_type}", "arguments": own}
+        return {**known, **said, "torch_dtype": dtype}
+    said = {"model_type": family.model_type, "architectures": [architecture]}
+    return {**known, **said, **fields, "torch_dtype": dtype}
+
+
+def _files(
+    model: Any, family: Family, companions: dict[str, bytes], max_shard_size: int | str
+) -> Iterator[tuple[str, Writer]]:
+    config = config_of(model, family)
+    for name, content in companions.items():
+        yield name, holding(content)
+    yield CONFIG, holding(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    # A bare Transformers model has no prefix; its heads' models have.
+    with_prefix = bool(model.heads)
+    yield from weight_files(tensors_to_write(model, family, with_prefix), max_shard_size)

@@ -1,0 +1,127 @@
+"""Moves tensors between files and weights, a piece at a time.
+
+A weight is never held twice: a piece is some rows, read from the mapped file and written into the
+weight's own memory, or the other way round.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.matching import Match, Source, path_in
+from keras_lm.checkpoints.safetensors_writing import TensorToWrite
+from keras_lm.checkpoints.tensors import TensorFile
+
+_PIECE_BYTES = 4 * 2**20
+
+
+def assign(found: Match, file: TensorFile) -> None:
+    """Fills a model's weights.
+
+    Args:
+        found: of `match`.
+        file: the same file.
+
+    Raises:
+        ValueError: a number is NaN or infinite, or tensors that must be equal are not.
+    """
+    for twin, kept in found.tied:
+        _check_equal(file, twin, kept)
+    for variable, sources in found.sources:
+        for source in sources:
+            _assign_columns(variable, source, file)
+
+
+def tensors_to_write(model: Any, family: Family, with_prefix: bool) -> list[TensorToWrite]:
+    """Gives a model's weights as tensors of a file.
+
+    Args:
+        model: built.
+        family: its family.
+        with_prefix: whether the backbone's names get their prefix.
+    """
+    tensors = []
+    for variable in model.weights:
+        path = path_in(variable, model)
+        names = family.names_of(path)
+        if not with_prefix:
+            names = tuple(name.removeprefix(family.prefix) for name in names)
+        width = variable.shape[-1] // len(names)
+        for i, name in enumerate(names):
+            source = Source(name, i * width, (i + 1) * width, family.lies_transposed(path))
+            tensors.append(_to_write(variable, source))
+    return tensors
+
+
+def _locals(variable: Any) -> tuple[Any, ...]:
+    """Gives the TensorFlow variables behind a Keras one: one, or one for each replica."""
+    value = variable.value
+    strategy = getattr(value, "distribute_strategy", None)
+    return strategy.experimental_local_results(value) if strategy else (value,)
+
+
+def _rows_of(num_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Cuts rows into pieces."""
+    step = max(1, _PIECE_BYTES // max(row_bytes, 1))
+    for first in range(0, num_rows, step):
+        yield first, min(first + step, num_rows)
+
+
+def _assign_columns(variable: Any, source: Source, file: TensorFile) -> None:
+    array = file.read(source.name)
+    if source.transposed:
+        array = array.T
+    dtype = tf.as_dtype(variable.dtype).as_numpy_dtype
+    for first, last in _rows_of(len(array), array[:1].nbytes):
+        with np.errstate(over="ignore"):  # What becomes infinite is found right below.
+            piece = np.ascontiguousarray(array[first:last].astype(dtype, copy=False))
+        if not np.isfinite(piece).all():
+            raise ValueError(
+                f"Weights must be finite numbers, in {piece.dtype} too. Received: "
+                f"{file.infos[source.name].file}, whose {source.name} has NaN or infinity"
+            )
+        # The last axis is that of the columns; a vector has no other.
+        if array.ndim == 1:
+            begin, end = [source.first + first], [source.first + last]
+        else:
+            begin, end = [first, source.first], [last, source.last]
+        for local in _locals(variable):
+            tf.raw_ops.ResourceStridedSliceAssign(
+                ref=local.handle, begin=begin, end=end, strides=[1] * len(begin), value=piece
+            )
+
+
+def _check_equal(file: TensorFile, twin: str, kept: str) -> None:
+    """Holds a tensor that is stored twice to itself: these models have it once."""
+    one, other = file.read(twin), file.read(kept)
+    if one.shape == other.shape and all(
+        np.array_equal(one[first:last], other[first:last])
+        for first, last in _rows_of(len(one), one[:1].nbytes)
+    ):
+        return
+    raise ValueError(
+        f"{twin} must equal {kept}, as tied weights do; models with both are not to be had here. "
+        f"Received: {file.infos[twin].file}, where they differ"
+    )
+
+
+def _to_write(variable: Any, source: Source) -> TensorToWrite:
+    dtype = np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
+    shape = (*variable.shape[:-1], source.last - source.first)
+    row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+
+    def pieces() -> Iterator[np.ndarray]:
+        value = _locals(variable)[0]
+        if len(shape) == 1:
+            yield value[source.first : source.last].numpy()
+        elif source.transposed:  # Its rows are the columns here.
+            for first, last in _rows_of(shape[1], shape[0] * dtype.itemsize):
+                yield value[:, source.first + first : source.first + last].numpy().T
+        else:
+            for first, last in _rows_of(shape[0], row_bytes):
+                yield value[first:last, source.first : source.last].numpy()
+
+    return TensorToWrite(source.name, shape[::-1] if source.transposed else shape, dtype, pieces)
