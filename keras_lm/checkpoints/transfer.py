@@ -1,8 +1,4 @@
-"""Moves tensors between files and weights, a piece at a time.
-
-A weight is never held twice: a piece is some rows, read from the mapped file and written into the
-weight's own memory, or the other way round.
-"""
+"""Moves tensors between files and weights: a weight at a time in, a piece at a time out."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,8 +27,7 @@ def assign(found: Match, file: TensorFile) -> None:
     for twin, kept in found.tied:
         _check_equal(file, twin, kept)
     for variable, sources in found.sources:
-        for source in sources:
-            _assign_columns(variable, source, file)
+        _assign(variable, sources, file)
 
 
 def tensors_to_write(model: Any, family: Family, with_prefix: bool) -> list[TensorToWrite]:
@@ -56,13 +51,6 @@ def tensors_to_write(model: Any, family: Family, with_prefix: bool) -> list[Tens
     return tensors
 
 
-def _locals(variable: Any) -> tuple[Any, ...]:
-    """Gives the TensorFlow variables behind a Keras one: one, or one for each replica."""
-    value = variable.value
-    strategy = getattr(value, "distribute_strategy", None)
-    return strategy.experimental_local_results(value) if strategy else (value,)
-
-
 def _rows_of(num_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
     """Cuts rows into pieces."""
     step = max(1, _PIECE_BYTES // max(row_bytes, 1))
@@ -70,28 +58,22 @@ def _rows_of(num_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
         yield first, min(first + step, num_rows)
 
 
-def _assign_columns(variable: Any, source: Source, file: TensorFile) -> None:
-    array = file.read(source.name)
-    if source.transposed:
-        array = array.T
-    dtype = tf.as_dtype(variable.dtype).as_numpy_dtype
-    for first, last in _rows_of(len(array), array[:1].nbytes):
-        with np.errstate(over="ignore"):  # What becomes infinite is found right below.
-            piece = np.ascontiguousarray(array[first:last].astype(dtype, copy=False))
-        if not np.isfinite(piece).all():
+def _assign(variable: Any, sources: list[Source], file: TensorFile) -> None:
+    """Fills a weight. In TensorFlow's own memory: NumPy's would be a copy more."""
+    dtype = variable.dtype
+    parts = []
+    for source in sources:
+        # It copies, so the weight does not depend on the file any more.
+        part = tf.cast(tf.constant(file.read(source.name)), dtype)
+        part = tf.transpose(part) if source.transposed else part
+        if not tf.reduce_all(tf.math.is_finite(part)):
             raise ValueError(
-                f"Weights must be finite numbers, in {piece.dtype} too. Received: "
+                f"Weights must be finite numbers, in {dtype} too. Received: "
                 f"{file.infos[source.name].file}, whose {source.name} has NaN or infinity"
             )
-        # The last axis is that of the columns; a vector has no other.
-        if array.ndim == 1:
-            begin, end = [source.first + first], [source.first + last]
-        else:
-            begin, end = [first, source.first], [last, source.last]
-        for local in _locals(variable):
-            tf.raw_ops.ResourceStridedSliceAssign(
-                ref=local.handle, begin=begin, end=end, strides=[1] * len(begin), value=piece
-            )
+        parts.append(part)
+    # A whole new value: to assign slices would make TensorFlow copy the weight at every later read.
+    variable.assign(parts[0] if len(parts) == 1 else tf.concat(parts, -1))
 
 
 def _check_equal(file: TensorFile, twin: str, kept: str) -> None:
@@ -114,7 +96,7 @@ def _to_write(variable: Any, source: Source) -> TensorToWrite:
     row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
 
     def pieces() -> Iterator[np.ndarray]:
-        value = _locals(variable)[0]
+        value = tf.convert_to_tensor(variable.value)
         if len(shape) == 1:
             yield value[source.first : source.last].numpy()
         elif source.transposed:  # Its rows are the columns here.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 Initializer = Any  # a name, a config or a keras.initializers.Initializer
 
@@ -15,13 +16,13 @@ class TooLargeError(Exception):
     """More numbers were wanted than `undrawn` allows."""
 
 
-class _Zeros(keras.initializers.Initializer):
-    """Zeros, up to a number of them over all calls."""
+class _Undrawn(keras.initializers.Initializer):
+    """Memory that nobody wrote to, up to a number of values over all calls."""
 
     def __init__(self, most: int) -> None:
         self.left = most
 
-    def clone(self) -> "_Zeros":
+    def clone(self) -> "_Undrawn":
         """Keras copies what it shares; this one counts for all."""
         return self
 
@@ -29,15 +30,16 @@ class _Zeros(keras.initializers.Initializer):
         self.left -= math.prod(shape)
         if self.left < 0:
             raise TooLargeError
-        return keras.ops.zeros(shape, dtype=dtype)
+        # Zeros would have to be written, and take up memory while the file's values arrive.
+        return tf.raw_ops.Empty(shape=shape, dtype=dtype or "float32")
 
 
-_undrawn: contextvars.ContextVar[_Zeros | None] = contextvars.ContextVar("undrawn", default=None)
+_undrawn: contextvars.ContextVar[_Undrawn | None] = contextvars.ContextVar("undrawn", default=None)
 
 
 @contextlib.contextmanager
 def undrawn(most: int) -> Iterator[None]:
-    """Weights that are built inside start as zeros: what a file fills need not be drawn first.
+    """Kernels and tables that are built inside get no values: a file fills them right afterwards.
 
     Args:
         most: numbers that the file has.
@@ -45,7 +47,7 @@ def undrawn(most: int) -> Iterator[None]:
     Raises:
         TooLargeError: the weights would be more, so that memory for them would be wasted.
     """
-    token = _undrawn.set(_Zeros(most))
+    token = _undrawn.set(_Undrawn(most))
     try:
         yield
     finally:
@@ -58,9 +60,9 @@ def fresh(initializer: Initializer) -> keras.initializers.Initializer:
     A Keras initializer without a seed chooses one when it is made and then draws the same numbers
     at every call.
     """
-    zeros = _undrawn.get()
-    if zeros is not None:
-        return zeros
+    nothing = _undrawn.get()
+    if nothing is not None:
+        return nothing
     found = keras.initializers.get(initializer)
     return (
         found.__class__.from_config(found.get_config()) if hasattr(found, "get_config") else found
@@ -72,6 +74,8 @@ def side_by_side(initializer: Initializer, parts: int) -> Callable[..., Any]:
 
     Where the spread depends on the width (Glorot), one draw for the whole would be too narrow.
     """
+    if _undrawn.get() is not None:
+        return fresh(initializer)
     # Seeds are chosen here: how often `draw` is called depends on the distribution strategy.
     initializers = [fresh(initializer) for _ in range(parts)]
 

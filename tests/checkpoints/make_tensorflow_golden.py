@@ -1,0 +1,73 @@
+"""Writes golden/tf_*.zip: directories with tf_model.h5, as TensorFlow models of Transformers wrote.
+
+python tests/checkpoints/make_tensorflow_golden.py
+
+Needs an environment of its own: transformers 4.57.6, tf-keras 2.21.0, tensorflow 2.21.0.
+"""
+
+import tempfile
+
+import numpy as np
+import transformers
+from make_golden import write
+
+_BERT = {
+    "vocab_size": 31,
+    "hidden_size": 12,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 11,
+}
+CASES = {
+    "tf_bert_pretraining": ("BertForPreTraining", _BERT),
+    "tf_bert_model": ("BertModel", _BERT),
+    "tf_gpt2_lm": (
+        "GPT2LMHeadModel",
+        {
+            "vocab_size": 31,
+            "n_embd": 12,
+            "n_layer": 1,
+            "n_head": 3,
+            "n_positions": 12,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+    ),
+}
+
+
+def make(architecture, sizes):
+    """Gives a model whose every weight counts; its weights compress well."""
+    model_class = getattr(transformers, f"TF{architecture}")
+    model = model_class(model_class.config_class(**sizes))
+    model(model.dummy_inputs)
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        value = weight.numpy() + 0.2 * random.standard_normal(weight.shape)
+        weight.assign(np.round(64 * value) / 64)
+    return model
+
+
+def main():
+    for name, (architecture, sizes) in CASES.items():
+        model = make(architecture, sizes)
+        ids = np.random.default_rng(1).integers(3, 31, (3, 7))
+        inputs = {"token_ids": ids, "padding_mask": np.arange(7) < np.array([[7], [5], [1]])}
+        mask = inputs["padding_mask"].astype("int32")
+        found = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
+        if architecture == "BertForPreTraining":
+            outputs["masked_lm"] = found.prediction_logits
+            outputs["next_sentence"] = found.seq_relationship_logits
+        elif architecture == "BertModel":
+            outputs["pooler"] = found.pooler_output
+        else:
+            outputs["causal_lm"] = found.logits
+        with tempfile.TemporaryDirectory() as directory:
+            model.save_pretrained(directory, safe_serialization=False)
+            write(name, directory, inputs, outputs)
+
+
+if __name__ == "__main__":
+    main()

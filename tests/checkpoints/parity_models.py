@@ -1,0 +1,117 @@
+"""Models of Transformers with random weights, what goes in and what comes out.
+
+Needs the extra `parity`. `make_golden.py` and the live tests share this.
+"""
+
+import torch
+import transformers
+
+# Odd sizes everywhere, so that no two can be mistaken for each other.
+_BERT = {
+    "vocab_size": 31,
+    "hidden_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "max_position_embeddings": 11,
+}
+_BERT_ODD = {
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 1e-3,
+    "num_attention_heads": 1,
+    "intermediate_size": 37,
+    "type_vocab_size": 3,
+}
+_GPT2 = {
+    "vocab_size": 31,
+    "n_embd": 12,
+    "n_layer": 2,
+    "n_head": 3,
+    "n_positions": 24,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_GPT2_ODD = {
+    "activation_function": "gelu",
+    "layer_norm_epsilon": 1e-3,
+    "n_head": 1,
+    "n_inner": 37,
+    "reorder_and_upcast_attn": True,
+}
+
+# Architecture, sizes; the name is that of the golden file.
+GOLDEN = {
+    "bert_pretraining": ("BertForPreTraining", _BERT),
+    "bert_odd": ("BertForPreTraining", {**_BERT, **_BERT_ODD}),
+    "bert_masked_lm": ("BertForMaskedLM", {**_BERT, "hidden_act": "silu"}),
+    "bert_model": ("BertModel", {**_BERT, "num_hidden_layers": 1}),
+    "gpt2_lm": ("GPT2LMHeadModel", _GPT2),
+    "gpt2_odd": ("GPT2LMHeadModel", {**_GPT2, **_GPT2_ODD}),
+    "gpt2_model": ("GPT2Model", {**_GPT2, "n_layer": 1}),
+}
+LIVE = {
+    **GOLDEN,
+    "bert_next_sentence": ("BertForNextSentencePrediction", _BERT),
+    "bert_no_layers": ("BertForMaskedLM", {**_BERT, "num_hidden_layers": 0}),
+    **{
+        f"bert_{activation}": ("BertForMaskedLM", {**_BERT, "hidden_act": activation})
+        for activation in ("relu", "mish", "tanh", "relu6", "gelu_fast", "sigmoid", "linear")
+    },
+    "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
+}
+
+
+def make(architecture, sizes, seed=0):
+    """Gives a model whose every weight counts, biases and norms included.
+
+    The weights are multiples of 1/64: golden files of them compress well.
+    """
+    model_class = getattr(transformers, architecture)
+    model = model_class(model_class.config_class(**sizes))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = 0.2 * torch.randn(parameter.shape, generator=generator)
+            parameter.add_(noise).mul_(64).round_().div_(64)
+    return model.eval()
+
+
+def inputs_for(model, seed=1):
+    """Gives ids of rows of different lengths, and segments where the model has them."""
+    generator = torch.Generator().manual_seed(seed)
+    config = model.config
+    ids = torch.randint(3, config.vocab_size, (3, 7), generator=generator)
+    inputs = {
+        "token_ids": ids,
+        "padding_mask": torch.arange(7)[None] < torch.tensor([7, 5, 1])[:, None],
+    }
+    num_segments = getattr(config, "type_vocab_size", 0)
+    if config.model_type in ("bert", "electra") and num_segments > 1:
+        inputs["segment_ids"] = torch.randint(0, num_segments, (3, 7), generator=generator)
+    return inputs
+
+
+def outputs_of(model, inputs):
+    """Gives the logits of each head by our names, and the hidden states."""
+    names = {
+        "input_ids": inputs["token_ids"],
+        "attention_mask": inputs["padding_mask"].long(),
+        "token_type_ids": inputs.get("segment_ids"),
+    }
+    given = {name: value for name, value in names.items() if value is not None}
+    with torch.no_grad():
+        found = model(**given, output_hidden_states=True)
+    outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
+    architecture = type(model).__name__
+    if architecture == "BertForPreTraining":
+        outputs["masked_lm"] = found.prediction_logits
+        outputs["next_sentence"] = found.seq_relationship_logits
+    elif architecture == "BertForNextSentencePrediction":
+        outputs["next_sentence"] = found.logits
+    elif architecture == "BertForMaskedLM":
+        outputs["masked_lm"] = found.logits
+    elif architecture == "GPT2LMHeadModel":
+        outputs["causal_lm"] = found.logits
+    elif architecture == "BertModel":
+        outputs["pooler"] = found.pooler_output
+    return outputs
