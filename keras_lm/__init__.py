@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_lm import tokenizers as tokenizers
     from keras_lm import training as training
     from keras_lm.checkpoints.load import load as load
+    from keras_lm.checkpoints.save import save as save
     from keras_lm.models.bert import BERT as BERT
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.serving.export import export as export
@@ -28,6 +29,7 @@ _HOME = {
     "GPT": "models.gpt",
     "export": "serving.export",
     "load": "checkpoints.load",
+    "save": "checkpoints.save",
 }
 _FLOORS = ("data", "generation", "layers", "models", "serving", "tokenizers", "training")
 

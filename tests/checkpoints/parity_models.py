@@ -52,7 +52,6 @@ GOLDEN = {
 LIVE = {
     **GOLDEN,
     "bert_next_sentence": ("BertForNextSentencePrediction", _BERT),
-    "bert_no_layers": ("BertForMaskedLM", {**_BERT, "num_hidden_layers": 0}),
     **{
         f"bert_{activation}": ("BertForMaskedLM", {**_BERT, "hidden_act": activation})
         for activation in ("relu", "mish", "tanh", "relu6", "gelu_fast", "sigmoid", "linear")
