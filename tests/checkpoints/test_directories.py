@@ -383,7 +383,7 @@ def test_what_no_architecture_can_say_is_saved_under_a_name_of_our_own(tmp_path)
 
 
 def test_directories_that_are_no_model_say_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must hold config.json.*with nothing"):
+    with pytest.raises(FileNotFoundError, match=r"must hold config\.json.*with nothing"):
         load(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(FileNotFoundError, match=r"must hold model\.safetensors"):

@@ -9,7 +9,7 @@ from keras_lm.checkpoints import load, save
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-import parity_models  # noqa: E402 - it imports both
+import parity_models  # It imports both.
 
 pytestmark = [
     pytest.mark.slow,
