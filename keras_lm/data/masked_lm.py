@@ -3,19 +3,17 @@
 N tokens, R rows, B batch, T length, P masked positions of a row at most.
 """
 
-import itertools
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from keras_lm.data import checks
-from keras_lm.data.corpus import Corpus, encode
+from keras_lm.data.corpus import encode
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.masking import Masking
 from keras_lm.data.pipeline import Pipeline
 from keras_lm.data.row_pipeline import RowPipeline
-from keras_lm.data.rows import assemble, word_start
+from keras_lm.data.rows import assemble, consecutive_rows
 from keras_lm.data.sentence_pairs import PairRows, draw_pairs, pair_rows
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
@@ -139,7 +137,7 @@ def masked_lm(
     else:
         end_id = tokenizer.sep_id if across_documents else None
         corpus = encode(documents, tokenizer, end_id=end_id)
-        rows = _rows(corpus, capacity, continues, end_id)
+        rows = consecutive_rows(corpus, capacity, continues, end_id)
         num_rows = len(rows[0])
     with tf.device("CPU:0"):
         ids = tf.constant(corpus.ids)
@@ -163,29 +161,3 @@ def _masked(
     masked = mask(inputs["token_ids"], inputs["padding_mask"], seed)
     inputs = {**inputs, **{key: masked[key] for key in ("token_ids", "masked_positions")}}
     return inputs, masked["labels"], masked["weights"]
-
-
-def _rows(
-    corpus: Corpus, capacity: int, continues: np.ndarray | None, end_id: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where rows of at most `capacity` tokens begin, and how long they are; int64 `(R,)` each.
-
-    With an `end_id` behind each document, rows go across; at the edge of a row it is left out.
-    """
-    ids = corpus.ids
-    borders = corpus.texts[corpus.documents].tolist()
-    if end_id is not None:
-        borders = [0, len(ids)]
-    starts, lengths = [], []
-    for place, end in itertools.pairwise(borders):
-        while place < end:
-            if ids[place] == end_id:
-                place += 1
-                continue
-            stop = min(place + capacity, end)
-            if stop < end:
-                stop = word_start(ids, continues, place, stop)
-            starts.append(place)
-            lengths.append(stop - place - int(ids[stop - 1] == end_id))
-            place = stop
-    return np.array(starts, np.int64), np.array(lengths, np.int64)

@@ -3,10 +3,13 @@
 N tokens, R rows, B batch, T length.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_lm.data.corpus import Corpus
 
 Tensor = Any
 
@@ -26,6 +29,32 @@ def word_start(ids: np.ndarray, continues: np.ndarray | None, start: int, end: i
         if not continues[ids[place]]:
             return place
     return end
+
+
+def consecutive_rows(
+    corpus: Corpus, capacity: int, continues: np.ndarray | None, end_id: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows of at most `capacity` tokens begin, and how long they are; int64 `(R,)` each.
+
+    With an `end_id` behind each document, rows go across; at the edge of a row it is left out.
+    """
+    ids = corpus.ids
+    borders = corpus.texts[corpus.documents].tolist()
+    if end_id is not None:
+        borders = [0, len(ids)]
+    starts, lengths = [], []
+    for place, end in itertools.pairwise(borders):
+        while place < end:
+            if ids[place] == end_id:
+                place += 1
+                continue
+            stop = min(place + capacity, end)
+            if stop < end:
+                stop = word_start(ids, continues, place, stop)
+            starts.append(place)
+            lengths.append(stop - place - int(ids[stop - 1] == end_id))
+            place = stop
+    return np.array(starts, np.int64), np.array(lengths, np.int64)
 
 
 def assemble(
@@ -72,3 +101,48 @@ def assemble(
         "segment_ids": tf.cast((place_T > end_B1) & real_BT, tf.int32),
         "padding_mask": real_BT,
     }
+
+
+def padded(
+    ids: Tensor, start: Tensor, length: Tensor, width: Tensor, pad_id: int
+) -> tuple[Tensor, Tensor]:
+    """Spans as dense rows.
+
+    Args:
+        ids: integers `(N,)`.
+        start: where the spans begin in `ids`, int64 `(B,)`.
+        length: how long they are, int64 `(B,)`, at most T.
+        width: T, an integer.
+        pad_id: the id that fills the rows.
+
+    Returns:
+        int32 `(B, T)`, and bool `(B, T)`, True = no padding.
+    """
+    place_T = tf.range(tf.cast(width, tf.int64))
+    real_BT = place_T < length[:, None]
+    source_BT = start[:, None] + tf.where(real_BT, place_T, 0)
+    return tf.where(real_BT, tf.cast(tf.gather(ids, source_BT), tf.int32), pad_id), real_BT
+
+
+def framed(
+    token_ids: Tensor, real: Tensor, before: list[int], behind: int, pad_id: int
+) -> tuple[Tensor, Tensor]:
+    """Dense rows with ids before and one behind the text of each.
+
+    Args:
+        token_ids: int32 `(B, T)`.
+        real: bool `(B, T)`, True = no padding, which is on the right.
+        before: ids, few of them.
+        behind: an id.
+        pad_id: the id that fills the rows.
+
+    Returns:
+        int32 and bool `(B, len(before) + T + 1)`.
+    """
+    shape = [tf.shape(token_ids)[0], 1]
+    columns = [tf.fill(shape, id_) for id_ in before]
+    whole_BT = tf.concat([*columns, token_ids, tf.fill(shape, pad_id)], -1)
+    end_B1 = len(before) + tf.reduce_sum(tf.cast(real, tf.int32), -1, keepdims=True)
+    place_T = tf.range(whole_BT.shape[-1])
+    whole_BT = tf.where(place_T == end_B1, behind, tf.where(place_T < end_B1, whole_BT, pad_id))
+    return whole_BT, place_T <= end_B1

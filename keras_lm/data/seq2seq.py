@@ -11,9 +11,10 @@ import tensorflow as tf
 from keras_lm.data import checks
 from keras_lm.data.bucket_pipeline import BucketPipeline
 from keras_lm.data.buckets import divide
-from keras_lm.data.decoder_start import closing_id, start_ids
+from keras_lm.data.decoder_rows import closing_id, decoder_batch, start_ids
 from keras_lm.data.encoded_pairs import Form, Side, encode_pairs
 from keras_lm.data.parallel_text import PairSource, open_pairs
+from keras_lm.data.rows import padded
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
 Tensor = Any
@@ -140,16 +141,12 @@ def seq2seq(
         row_B: Tensor, source_length: Tensor, target_length: Tensor, seed: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         del seed  # there is nothing to draw
-        token_BS, real_BS = _rows(tables[0], row_B, source_length, pads[0])
-        whole_BU, real_BU = _rows(tables[1], row_B, target_length + 1, pads[1])
-        real_BT = real_BU[:, 1:]
-        inputs = {
-            "token_ids": token_BS,
-            "padding_mask": real_BS,
-            "decoder_token_ids": tf.where(real_BT, whole_BU[:, :-1], pads[1]),
-            "decoder_padding_mask": real_BT,
-        }
-        return inputs, whole_BU[:, 1:], tf.cast(real_BT, tf.float32)
+        spans = [(tf.gather(s.starts, row_B), tf.gather(s.lengths, row_B)) for s in tables]
+        return decoder_batch(
+            padded(tables[0].ids, *spans[0], source_length, pads[0]),
+            padded(tables[1].ids, *spans[1], target_length + 1, pads[1]),
+            pads[1],
+        )
 
     pipeline = BucketPipeline(
         batch,
@@ -162,11 +159,3 @@ def seq2seq(
     )
     pipeline.num_too_long = num_too_long
     return pipeline
-
-
-def _rows(side: Side, row: Tensor, length: Tensor, pad_id: int) -> tuple[Tensor, Tensor]:
-    """Rows `(B,)` of a side, padded: int32 and bool `(B, length)`."""
-    place_T = tf.range(length)
-    real_BT = place_T < tf.gather(side.lengths, row)[:, None]
-    source_BT = tf.gather(side.starts, row)[:, None] + tf.where(real_BT, place_T, 0)
-    return tf.where(real_BT, tf.cast(tf.gather(side.ids, source_BT), tf.int32), pad_id), real_BT

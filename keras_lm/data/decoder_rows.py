@@ -1,8 +1,16 @@
-"""The tokens that a decoder's rows begin and end with."""
+"""What a decoder behind an encoder reads and predicts, and the tokens that its rows begin with.
+
+B batch, S length of the source rows, T length of the target rows.
+"""
 
 from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
 
 from keras_lm.tokenizers.tokenizer import Tokenizer
+
+Tensor = Any
 
 
 def closing_id(tokenizer: Tokenizer, first: str = "end") -> int:
@@ -43,3 +51,25 @@ def start_ids(decoder_start: str | Sequence[str] | None, tokenizer: Tokenizer) -
             f"decoder_start must be a token or several. Received: decoder_start={decoder_start!r}"
         )
     return [tokenizer.id(token) for token in tokens]
+
+
+def decoder_batch(
+    source: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], pad_id: int
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Inputs, labels and weights.
+
+    Args:
+        source: the encoder's rows, int32 and bool `(B, S)`, True = no padding.
+        target: start tokens, text and end token, int32 and bool `(B, T + 1)`. The decoder reads all
+            but the last token of a row, and predicts all but the first.
+        pad_id: of the target rows.
+    """
+    whole_BU, real_BU = target
+    real_BT = real_BU[:, 1:]
+    inputs = {
+        "token_ids": source[0],
+        "padding_mask": source[1],
+        "decoder_token_ids": tf.where(real_BT, whole_BU[:, :-1], pad_id),
+        "decoder_padding_mask": real_BT,
+    }
+    return inputs, whole_BU[:, 1:], tf.cast(real_BT, tf.float32)
