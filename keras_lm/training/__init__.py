@@ -1,5 +1,6 @@
-"""The base model, optimizers, schedules."""
+"""The base model, optimizers, schedules, means of checkpoints."""
 
+from keras_lm.training.average_checkpoints import average_checkpoints
 from keras_lm.training.language_model import LanguageModel
 from keras_lm.training.metrics import Perplexity
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
@@ -15,4 +16,5 @@ __all__ = [
     "LossScaleOptimizer",
     "Perplexity",
     "Schedule",
+    "average_checkpoints",
 ]

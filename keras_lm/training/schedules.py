@@ -184,8 +184,26 @@ class Cosine(_Decay):
 class InverseSquareRoot(Schedule):
     """Warm-up, then peak x sqrt(W / (s + 1)) (Vaswani et al. 2017, arXiv:1706.03762, section 5.3).
 
-    The paper's own rate has the peak 1 / sqrt(d_model x W), with W = 4000.
+    `of_paper` gives the paper's own rate.
     """
+
+    @classmethod
+    def of_paper(cls, d_model: int, warmup: int = 4_000) -> "InverseSquareRoot":
+        """The paper's d_model^-0.5 x min(n^-0.5, n x W^-1.5) for the n-th step, n = s + 1.
+
+        Args:
+            d_model: width of the model.
+            warmup: W, a number of steps.
+
+        Raises:
+            ValueError: a number is not positive, or `warmup` is a share.
+        """
+        if d_model < 1 or warmup < 1:
+            raise ValueError(
+                "d_model and warmup must be positive, warmup a number of steps. "
+                f"Received: d_model={d_model}, warmup={warmup}"
+            )
+        return cls(1 / math.sqrt(d_model * warmup), int(warmup))
 
     def _after_warmup(self, step: Tensor, warmup: Tensor, total: Tensor) -> Tensor:
         return _inverse_square_root(step, warmup)

@@ -47,7 +47,7 @@ def test_the_course_is_the_formula(schedule, after):
 
 def test_the_transformers_own_schedule_is_the_papers():
     d, w = 512, 4000
-    schedule = InverseSquareRoot(1 / math.sqrt(d * w), w)
+    schedule = InverseSquareRoot.of_paper(d)
     for step in (1, 100, 4000, 4001, 100_000):
         paper = d**-0.5 * min(step**-0.5, step * w**-1.5)
         assert schedule(step - 1).numpy() == pytest.approx(paper, rel=1e-5)
@@ -109,6 +109,8 @@ def test_an_optimizers_config_carries_the_plan():
         (lambda: Linear(1.0, -1), "warmup must be"),
         (lambda: Linear(1.0, total_steps=0), "total_steps must be positive"),
         (lambda: Cosine(1.0, end_share=1.5), "end_share must be"),
+        (lambda: InverseSquareRoot.of_paper(512, 0.1), "warmup a number of steps"),
+        (lambda: InverseSquareRoot.of_paper(0), "d_model and warmup must be positive"),
     ],
 )
 def test_a_number_out_of_range_raises(make, rule):
