@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from keras_lm.data import checks, infilling
 from keras_lm.data.corpus import encode
-from keras_lm.data.decoder_rows import closing_id, decoder_batch, start_ids
+from keras_lm.data.decoder_rows import decoder_batch
+from keras_lm.data.decoder_start import closing_id, start_ids
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.draws import split
 from keras_lm.data.pipeline import Pipeline

@@ -11,7 +11,8 @@ import tensorflow as tf
 from keras_lm.data import checks
 from keras_lm.data.bucket_pipeline import BucketPipeline
 from keras_lm.data.buckets import divide
-from keras_lm.data.decoder_rows import closing_id, decoder_batch, start_ids
+from keras_lm.data.decoder_rows import decoder_batch
+from keras_lm.data.decoder_start import closing_id, start_ids
 from keras_lm.data.encoded_pairs import Form, Side, encode_pairs
 from keras_lm.data.parallel_text import PairSource, open_pairs
 from keras_lm.data.rows import padded
