@@ -1,5 +1,7 @@
 """Text to ids and back."""
 
+from keras_lm.tokenizers.byte_bpe import GPT2_TOKENS as GPT2_TOKENS
+from keras_lm.tokenizers.byte_bpe import ROBERTA_TOKENS as ROBERTA_TOKENS
 from keras_lm.tokenizers.byte_bpe import ByteBPE as ByteBPE
 from keras_lm.tokenizers.byte_bpe_training import train_byte_bpe as train_byte_bpe
 from keras_lm.tokenizers.loading import load as load

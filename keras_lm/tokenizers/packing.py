@@ -25,6 +25,8 @@ def pack(
     start_id: int | None,
     separator_id: int | None,
     pad_id: int,
+    separators_between: int = 1,
+    segments: bool = True,
 ) -> dict[str, Tensor]:
     """Cuts, adds the special tokens and pads: `[start] a [separator] (b [separator])`.
 
@@ -38,10 +40,12 @@ def pack(
         start_id: the token that begins a row, or None.
         separator_id: the token that ends each text, or None.
         pad_id: what fills the rest of a row.
+        separators_between: how many separators stand between the texts of a pair; RoBERTa has two.
+        segments: whether `segment_ids` are wanted.
 
     Returns:
         `token_ids` int32 `(B, T)`, `segment_ids` int32 `(B, T)`: 1 on the second text and its
-        separator, `padding_mask` bool `(B, T)`: True on real tokens.
+        separator, where wanted, `padding_mask` bool `(B, T)`: True on real tokens.
 
     Raises:
         ValueError: a second text without a separator to tell the two apart, or a `max_length` with
@@ -51,16 +55,17 @@ def pack(
         raise ValueError(
             "Packing pairs takes a tokenizer with a separator token. Received: second without one"
         )
+    pair = second is not None
     starts = int(start_id is not None)
-    ends = int(separator_id is not None)
-    room = max_length - starts - ends * (1 if second is None else 2)
+    ends = int(separator_id is not None)  # the separators behind the last text
+    behind_first = separators_between if pair else ends
+    room = max_length - starts - behind_first - (ends if pair else 0)
     if room < 0 or max_length < 1:
         raise ValueError(
             "max_length must be positive and leave room for the special tokens of a row. "
             f"Received: max_length={max_length}"
         )
     first = ragged(first)
-    pair = second is not None
     values, offsets_B1 = [first.flat_values], first.row_starts()[:, None]
     lengths_B1 = first.row_lengths()[:, None]
     if pair:
@@ -81,8 +86,9 @@ def pack(
     # Where each cell takes its value from, written from the end of the row to its start.
     position_1T = tf.range(max_length, dtype=tf.int64)[None]
     end_B1 = starts + lengths_B1  # where the first text ends
-    index_BT = tf.where(position_1T < end_B1 + ends, separator, pad)
-    total_B1, in_second_BT = end_B1 + ends, None
+    total_B1 = end_B1 + behind_first
+    index_BT = tf.where(position_1T < total_B1, separator, pad)
+    in_second_BT = tf.zeros_like(index_BT, tf.bool)
     if pair:
         second_end_B1 = total_B1 + second_lengths_B1
         in_second_BT = (position_1T >= total_B1) & (position_1T <= second_end_B1)
@@ -96,15 +102,10 @@ def pack(
     index_BT = tf.where(position_1T < end_B1, offsets_B1 + position_1T - starts, index_BT)
     if starts:
         index_BT = tf.where(position_1T == 0, start, index_BT)
-    token_ids_BT = tf.gather(values_N, index_BT)
-    segment_ids_BT = (
-        tf.zeros_like(token_ids_BT) if in_second_BT is None else tf.cast(in_second_BT, tf.int32)
-    )
-    return {
-        "token_ids": token_ids_BT,
-        "segment_ids": segment_ids_BT,
-        "padding_mask": position_1T < total_B1,
-    }
+    packed = {"token_ids": tf.gather(values_N, index_BT)}
+    if segments:
+        packed["segment_ids"] = tf.cast(in_second_BT, tf.int32)
+    return {**packed, "padding_mask": position_1T < total_B1}
 
 
 def _longest_first(first_B1: Tensor, second_B1: Tensor, room: int) -> tuple[Tensor, Tensor]:

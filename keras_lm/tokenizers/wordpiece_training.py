@@ -19,6 +19,7 @@ def train_wordpiece(
     *,
     texts: Iterable[str] | None = None,
     lowercase: bool = True,
+    end_token: str | None = None,
     min_frequency: int = 2,
 ) -> WordPiece:
     """Learns word pieces from text.
@@ -32,6 +33,7 @@ def train_wordpiece(
             fewer.
         texts: strings, in the place of files.
         lowercase: whether text is lowered.
+        end_token: "[SEP]" for a tokenizer that causal models take, too; see `WordPiece`.
         min_frequency: how often a pair of pieces must occur to be joined.
 
     Raises:
@@ -82,7 +84,8 @@ def train_wordpiece(
     )
     engine.train_from_iterator(_repeat(chunks), trainer)
     vocabulary = engine.get_vocab()
-    return WordPiece(sorted(vocabulary, key=vocabulary.__getitem__), lowercase)
+    tokens = sorted(vocabulary, key=vocabulary.__getitem__)
+    return WordPiece(tokens, lowercase, end_token=end_token)
 
 
 def _repeat(chunks: collections.Counter[str]) -> Iterator[str]:

@@ -23,3 +23,13 @@ def vocabulary(uncased):
 @pytest.fixture(scope="session")
 def byte_bpe(topics):
     return train_byte_bpe(topics, 600)
+
+
+@pytest.fixture(scope="session")
+def cased(topics):
+    return train_wordpiece(topics, 900, lowercase=False)
+
+
+@pytest.fixture(scope="session")
+def roberta(topics):
+    return train_byte_bpe(topics, 600, kind="roberta")

@@ -24,13 +24,26 @@ PIECES = [
     "\xa0",
     "é",
     "[[PAD]]",
+    "!",
 ]
 TEXTS = st.lists(st.lists(st.sampled_from(PIECES), max_size=10).map("".join), max_size=5)
 
 
-@pytest.fixture(scope="module", params=["text", "parse"])
+KINDS = {
+    "text": {"special_tokens": "text"},
+    "parse": {"special_tokens": "parse"},
+    "other tokens": {
+        "special_tokens": "parse",
+        "mask_token": "!",
+        "end_token": "[PAD]",
+        "extra_special_tokens": ["the", "]"],
+    },
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def tokenizer(request, uncased):
-    return WordPiece(uncased.tokens, special_tokens=request.param)
+    return WordPiece(uncased.tokens, **KINDS[request.param])
 
 
 @fast

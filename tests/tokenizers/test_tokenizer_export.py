@@ -16,6 +16,7 @@ TEXTS = [
     "",
     "Ångström \u096c 的 \u1112\u1161\u11ab",
     "<|endoftext|> \xa0\n\n x",
+    "a <mask></s>b",
 ]
 
 LOADED = """
@@ -29,12 +30,13 @@ print(json.dumps([dense.numpy().tolist(), texts]))
 """
 
 
-@pytest.fixture(params=["wordpiece", "byte_bpe"])
-def tokenizer(request, uncased, byte_bpe):
+@pytest.fixture(params=["wordpiece", "byte_bpe", "roberta"])
+def tokenizer(request, uncased, byte_bpe, roberta):
     if request.param == "wordpiece":
-        return WordPiece(uncased.tokens, special_tokens="parse")
-    config = byte_bpe.get_config() | {"special_tokens": "parse"}
-    return ByteBPE.from_config(config)
+        return WordPiece(uncased.tokens, special_tokens="parse", clean_up_spaces=True)
+    made = {"byte_bpe": byte_bpe, "roberta": roberta}[request.param]
+    more = {"special_tokens": "parse", "add_prefix_space": request.param == "roberta"}
+    return ByteBPE.from_config(made.get_config() | more)
 
 
 @pytest.fixture

@@ -71,6 +71,36 @@ def test_the_end_token_of_byte_bpe_comes_last():
     assert tokenizer.end_id == tokenizer.pad_id == tokenizer.vocab_size - 1
 
 
+def test_robertas_special_tokens_stand_where_robertas_vocabulary_has_them():
+    tokenizer = train_byte_bpe(texts=TEXTS, vocab_size=280, kind="roberta")
+    assert tokenizer.tokens[:4] == ["<s>", "<pad>", "</s>", "<unk>"]
+    assert tokenizer.tokens[-1] == "<mask>"
+    assert len(tokenizer.tokens) == 280
+    ids = tokenizer.cls_id, tokenizer.pad_id, tokenizer.sep_id, tokenizer.unk_id, tokenizer.mask_id
+    assert ids == (0, 1, 2, 3, 279)
+    assert tokenizer.end_id == tokenizer.sep_id
+    plain = train_byte_bpe(texts=TEXTS, vocab_size=276)
+    assert tokenizer.merges == plain.merges
+    with pytest.raises(ValueError, match="at least 261"):
+        train_byte_bpe(texts=TEXTS, vocab_size=260, kind="roberta")
+
+
+def test_a_prefix_space_makes_the_first_word_like_the_others():
+    tokenizer = train_byte_bpe(texts=["low"] * 9, vocab_size=270, add_prefix_space=True)
+    assert tokenizer.tokenize(["low", " low"]).to_list() == [[tokenizer.id("Ġlow")]] * 2
+
+
+def test_another_kind_of_byte_bpe_is_refused():
+    with pytest.raises(ValueError, match=r"one of gpt2, roberta\. Received: kind='bart'"):
+        train_byte_bpe(texts=TEXTS, vocab_size=300, kind="bart")
+
+
+def test_a_wordpiece_for_causal_models_ends_with_its_separator():
+    tokenizer = train_wordpiece(texts=TEXTS, vocab_size=60, end_token="[SEP]")
+    assert tokenizer.end_id == tokenizer.sep_id
+    assert train_wordpiece(texts=TEXTS, vocab_size=60).end_id is None
+
+
 @TRAINERS
 @pytest.mark.parametrize("texts", [[], [""], ["", ""]])
 def test_an_empty_corpus_is_refused(train, texts):

@@ -1,0 +1,181 @@
+"""The special tokens that a directory names, merged from its files as Transformers 5 merges them.
+
+A class has tokens of its own for its roles; tokenizer_config.json overrides them, and so does
+special_tokens_map.json where the former has no `added_tokens_decoder`. How a token is looked for in
+a text is said there, or in tokenizer.json, or in added_tokens.json.
+"""
+
+import itertools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from tokenizers import AddedToken
+
+from keras_lm.tokenizers.json_files import read_object
+
+_ROLES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_ATTRIBUTES = {"content", "single_word", "lstrip", "rstrip", "normalized", "special"}
+# What the classes take where a directory names no token.
+_DEFAULTS: dict[str | None, dict[str, str]] = {
+    "bert": {
+        "unk_token": "[UNK]",
+        "sep_token": "[SEP]",
+        "pad_token": "[PAD]",
+        "cls_token": "[CLS]",
+        "mask_token": "[MASK]",
+    },
+    "roberta": {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+        "cls_token": "<s>",
+        "mask_token": "<mask>",
+    },
+    "gpt2": dict.fromkeys(("bos_token", "eos_token", "unk_token"), "<|endoftext|>"),
+    None: {},
+}
+
+
+def read_tokens(
+    path: pathlib.Path,
+    family: str | None,
+    settings: dict[str, Any],
+    spec: dict[str, Any] | None,
+) -> tuple[dict[str, str | None], dict[str, AddedToken], dict[str, int]]:
+    """Roles, tokens and ids; see `Directory`.
+
+    Args:
+        path: the directory.
+        family: whose roles are taken where none is named.
+        settings: tokenizer_config.json.
+        spec: tokenizer.json, or None.
+
+    Raises:
+        ValueError: a file that is no JSON object, or a token that is none.
+    """
+    named, extra = _named(path, settings)
+    explicit = {token.content for token in [*named.values(), *extra] if token is not None}
+    tokens, ids = {}, {}
+    stated = _stated(path, settings, spec, explicit)
+    for id_, token in sorted(stated, key=lambda pair: pair[0]):
+        tokens[token.content], ids[token.content] = token, id_
+    defaults = {role: _token(path, token) for role, token in _DEFAULTS[family].items()}
+    roles = {**defaults, **named}
+    for role_token in roles.values():
+        if role_token is not None:
+            tokens.setdefault(role_token.content, role_token).special = True
+    for token in extra:
+        tokens.setdefault(token.content, token)
+    contents = {role: None if token is None else token.content for role, token in roles.items()}
+    return contents, tokens, ids
+
+
+def _named(
+    path: pathlib.Path, settings: dict[str, Any]
+) -> tuple[dict[str, AddedToken | None], list[AddedToken]]:
+    """The tokens that the files name: those of roles, None for none, and those besides."""
+    said = dict(settings)
+    if "added_tokens_decoder" not in settings:
+        for name, value in (read_object(path / "special_tokens_map.json") or {}).items():
+            said[name] = {**value, "special": True} if isinstance(value, dict) else value
+    roles = {
+        role: None if said[role] is None else _token(path, said[role])
+        for role in _ROLES
+        if role in said
+    }
+    extra = [
+        value
+        for name, value in said.items()
+        if name.endswith("_token") and name not in _ROLES and isinstance(value, str)
+    ]
+    more = said.get("extra_special_tokens") or said.get("additional_special_tokens") or []
+    if not isinstance(more, list | dict):
+        raise ValueError(
+            f"Special tokens must be a list or an object. Received: {str(path)!r} with {more!r}"
+        )
+    extra += more.values() if isinstance(more, dict) else more
+    return roles, [_token(path, token) for token in extra]
+
+
+def _stated(
+    path: pathlib.Path, settings: dict[str, Any], spec: dict[str, Any] | None, explicit: set[str]
+) -> list[tuple[int, AddedToken]]:
+    """The added tokens that the files number."""
+    if "added_tokens_decoder" in settings:
+        decoder = dict(settings["added_tokens_decoder"])
+        return [(_id(path, id_), _token(path, token)) for id_, token in decoder.items()]
+    file = read_object(path / "added_tokens.json") or {}
+    stated = [
+        (_id(path, id_), AddedToken(content, special=content in explicit))
+        for content, id_ in file.items()
+    ]
+    for token in spec["added_tokens"] if spec else []:
+        attributes = {name: value for name, value in token.items() if name != "id"}
+        stated.append((token["id"], _token(path, attributes)))
+    return stated
+
+
+def _id(path: pathlib.Path, id_: Any) -> int:
+    if not str(id_).isdecimal():
+        raise ValueError(f"An id must be a number. Received: {str(path)!r} with {id_!r}")
+    return int(id_)
+
+
+def _token(path: pathlib.Path, token: Any) -> AddedToken:
+    if isinstance(token, str) and token:
+        return AddedToken(token, special=True)
+    if isinstance(token, dict) and isinstance(token.get("content"), str) and token["content"]:
+        attributes = {name: value for name, value in token.items() if name != "__type"}
+        if not set(attributes) - _ATTRIBUTES:
+            return AddedToken(**attributes)
+    raise ValueError(
+        f"A token must be a string with something in it. Received: {str(path)!r} with {token!r}"
+    )
+
+
+def check_tokens(
+    path: pathlib.Path, tokens: Mapping[str, AddedToken], *, normalizes: bool, strips: str | None
+) -> None:
+    """Refuses added tokens that the graph would read otherwise.
+
+    Args:
+        path: the directory, for the message.
+        tokens: by content.
+        normalizes: whether text is normalized.
+        strips: the token that may take the whitespace before it along, or None.
+
+    Raises:
+        ValueError: there is such a token.
+    """
+    for content, token in tokens.items():
+        if (
+            not token.special
+            or token.single_word
+            or token.rstrip
+            or (token.lstrip and content != strips)
+            or (token.normalized and normalizes)
+        ):
+            raise ValueError(
+                "Added tokens must be special, not normalized and not single_word, and but for the "
+                f"mask of byte-level BPE not strip. Received: {content} in {str(path)!r}, {token!r}"
+            )
+    # Where nothing normalizes, the two sorts differ in which is looked for first.
+    if len({token.normalized for token in tokens.values()}) == 2:
+        for first, second in itertools.product(tokens, repeat=2):
+            meets = any(second.startswith(first[-n:]) for n in range(1, len(first)))
+            if meets or (first != second and first in second) or first != first.strip():
+                raise ValueError(
+                    "Added tokens of which some are normalized must not overlap. "
+                    f"Received: {first} and {second} in {str(path)!r}"
+                )

@@ -1,0 +1,153 @@
+"""ByteBPE with RoBERTa's and BART's special tokens, held to the `tokenizers` library."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from unicode_texts import SPACES, TEXT
+
+from keras_lm import data
+from keras_lm.tokenizers import ROBERTA_TOKENS, ByteBPE
+
+many = settings(
+    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
+PIECES = ["<mask>", "<s>", "</s>", "<unk>", "<pad>", "<", "s>", "mask", " ", "the", " class", "'s"]
+TEXTS = st.lists(st.sampled_from([*PIECES, *SPACES, "é", "<mask><mask>"]), max_size=10).map("".join)
+EITHER = TEXTS | TEXT
+KINDS = {
+    "text and prefix": {"add_prefix_space": True},
+    "parse": {"special_tokens": "parse"},
+    "parse and prefix": {"special_tokens": "parse", "add_prefix_space": True},
+    "parse, more tokens, and the mask leaves spaces": {
+        "special_tokens": "parse",
+        "mask_lstrip": False,
+        "extra_special_tokens": ["Ġthe", "s", "<"],
+    },
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def both(request, roberta):
+    """A tokenizer, and its rows in a graph that knows no batch size."""
+    tokenizer = ByteBPE.from_config(roberta.get_config() | KINDS[request.param])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2)
+    def rows(first, second):
+        ids = tokenizer.tokenize(first), tokenizer.tokenize(second)
+        return ids[0], tokenizer.pack(ids[0], max_length=9), tokenizer.pack(*ids, max_length=11)
+
+    return tokenizer, rows
+
+
+def on_the_host(tokenizer, max_length, *texts):
+    tokenizer.host.enable_truncation(max_length)
+    try:
+        ids = tokenizer.encode(*texts)
+    finally:
+        tokenizer.host.no_truncation()
+    return ids + [tokenizer.pad_id] * (max_length - len(ids)), len(ids)
+
+
+@many
+@given(st.lists(st.tuples(EITHER, EITHER), min_size=1, max_size=5))
+def test_ids_and_rows_of_texts_and_pairs_are_those_of_the_library(both, pairs):
+    tokenizer, rows = both
+    first, second = ([pair[place] for pair in pairs] for place in (0, 1))
+    ids, alone, packed = rows(tf.constant(first), tf.constant(second))
+    assert ids.to_list() == tokenizer.encode_batch(first)
+    for found, expected in (
+        (alone, [on_the_host(tokenizer, 9, text) for text in first]),
+        (packed, [on_the_host(tokenizer, 11, *pair) for pair in pairs]),
+    ):
+        assert found["token_ids"].numpy().tolist() == [row for row, _ in expected]
+        assert found["padding_mask"].numpy().sum(1).tolist() == [size for _, size in expected]
+
+
+def test_a_row_begins_and_ends_and_two_separators_stand_inside_a_pair(roberta):
+    a, b = roberta.id("a"), roberta.id("b")
+    assert roberta.encode("a") == [0, a, 2]
+    assert roberta.encode("a", "b") == [0, a, 2, 2, b, 2]
+    packed = roberta.pack(roberta.tokenize(["a"]), roberta.tokenize(["b"]), max_length=7)
+    assert packed["token_ids"].numpy().tolist() == [[0, a, 2, 2, b, 2, 1]]
+    assert set(packed) == {"token_ids", "padding_mask"}
+
+
+def test_a_parsed_mask_takes_the_spaces_before_it_along(roberta):
+    parsing = ByteBPE.from_config(roberta.get_config() | {"special_tokens": "parse"})
+    text, mask = "a \u3000<mask> b", roberta.mask_id
+    expected = [roberta.id("a"), mask, *roberta.encode(" b", add_special_tokens=False)]
+    assert parsing.encode(text, add_special_tokens=False) == expected
+    assert parsing.tokenize([text]).to_list() == [expected]
+    assert mask not in roberta.encode(text)
+
+
+def test_words_begin_with_spaces_and_special_tokens_go_on_with_none(roberta):
+    continues = roberta.continues_word
+    assert continues.dtype == bool
+    assert continues.shape == (roberta.vocab_size,)
+    assert not continues[list(roberta.special_ids)].any()
+    assert not continues[[roberta.id(token) for token in ("Ġ", "Ġthe", "Ċ")]].any()
+    assert continues[[roberta.id(token) for token in ("a", ".", "'", "Ã")]].all()
+
+
+def test_whole_words_of_byte_pairs_are_masked_together(roberta):
+    texts = ["unaffable statements of importance, zzyzx"] * 8
+    pipeline = data.masked_lm(
+        None, roberta, texts=texts, sequence_length=16, batch_size=4, mask_rate=0.3, whole_word=True
+    )
+    stood, masked = [], []
+    for inputs, labels, weights in pipeline:
+        for row in range(4):
+            real = weights[row].numpy() > 0
+            places = inputs["masked_positions"][row].numpy()[real]
+            ids = inputs["token_ids"][row].numpy()
+            ids[places] = labels[row].numpy()[real]
+            is_masked = np.isin(np.arange(16), places)
+            words = np.cumsum(~roberta.continues_word[ids] | (np.arange(16) == 1))
+            stood.append([len(set(is_masked[words == word])) for word in set(words)])
+            masked.append(is_masked.sum())
+    assert min(masked) > 0
+    assert all(size == 1 for row in stood for size in row)
+
+
+def test_special_ids_are_the_roles_and_what_was_added(roberta):
+    assert roberta.special_ids == (0, 1, 2, 3, roberta.mask_id)
+    more = ByteBPE.from_config(roberta.get_config() | {"extra_special_tokens": ["Ġthe"]})
+    the = more.id("Ġthe")
+    assert more.special_ids == (0, 1, 2, 3, the, more.mask_id)
+    assert more.decode([the, *more.encode("a")]) == "a"
+    assert more.detokenize([[the, *more.encode("a")]]).numpy().tolist() == [b"a"]
+
+
+def test_the_configuration_is_json_and_makes_the_same_tokenizer(roberta):
+    changed = {"special_tokens": "parse", "mask_lstrip": False, "add_prefix_space": True}
+    tokenizer = ByteBPE.from_config(roberta.get_config() | changed)
+    config = json.loads(json.dumps(tokenizer.get_config()))
+    assert ByteBPE.from_config(config).get_config() == tokenizer.get_config()
+    kept = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(tokenizer))
+    assert kept.encode("a <mask>", "b") == tokenizer.encode("a <mask>", "b")
+
+
+def test_offsets_leave_out_the_space_of_a_word_where_they_are_trimmed(roberta):
+    untrimmed = ByteBPE.from_config(roberta.get_config() | {"trim_offsets": False})
+    assert roberta.host.encode("a the").offsets[2] == (2, 5)
+    assert untrimmed.host.encode("a the").offsets[2] == (1, 5)
+
+
+def test_what_begins_rows_without_what_ends_them_is_refused(roberta):
+    config = roberta.get_config()
+    with pytest.raises(
+        ValueError, match=r"both or neither\. Received: cls_token='<s>', sep_token=N"
+    ):
+        ByteBPE(config["vocab"], config["merges"], **ROBERTA_TOKENS | {"sep_token": None})
+
+
+def test_a_special_token_that_the_vocabulary_lacks_is_named(byte_bpe):
+    config = byte_bpe.get_config()
+    with pytest.raises(ValueError, match="600 tokens without <pad>, <unk>, <s>, </s>, <mask>"):
+        ByteBPE(config["vocab"], config["merges"], **ROBERTA_TOKENS)
