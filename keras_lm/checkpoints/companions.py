@@ -11,7 +11,7 @@ from keras_lm import tokenizers
 from keras_lm.checkpoints.config import Config
 
 GENERATION = "generation_config.json"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -49,7 +49,7 @@ def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Comp
     Raises:
         ValueError: the tokenizer has more tokens than the model.
     """
-    present = [name for name in (GENERATION, *_TOKENIZER_FILES) if (directory / name).is_file()]
+    present = [name for name in (GENERATION, *TOKENIZER_FILES) if (directory / name).is_file()]
     files = {name: (directory / name).read_bytes() for name in present}
     if any(name in files for name in _VOCABULARIES):
         _give_tokenizer(directory, model)
@@ -87,7 +87,7 @@ def companion_files(model: Any) -> dict[str, bytes]:
     companions = getattr(model, "companions", Companions())
     files = dict(companions.files)
     if model.tokenizer is not companions.tokenizer:
-        files = {name: text for name, text in files.items() if name not in _TOKENIZER_FILES}
+        files = {name: text for name, text in files.items() if name not in TOKENIZER_FILES}
         if model.tokenizer is not None:
             with tempfile.TemporaryDirectory() as folder:
                 model.tokenizer.save(folder)
@@ -110,4 +110,4 @@ def ids_of(model: Any) -> dict[str, Any]:
 
 def is_tokenizer_file(name: str) -> bool:
     """Says whether a file belongs to a tokenizer."""
-    return name in _TOKENIZER_FILES
+    return name in TOKENIZER_FILES

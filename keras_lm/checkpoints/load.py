@@ -9,6 +9,7 @@ import keras
 
 # Registers every class with Keras, so that a .keras file needs no custom_objects.
 import keras_lm.models
+from keras_lm.checkpoints import hub
 from keras_lm.checkpoints.directory import load_directory
 from keras_lm.training import LanguageModel
 
@@ -21,14 +22,16 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
     - a `.keras` file, as `model.save` writes it;
     - a directory of Hugging Face's layout: config.json with model.safetensors, one or several, or
       tf_model.h5;
-    - a directory of Google's own BERT: bert_config.json with bert_model.ckpt.*.
+    - a directory of Google's own BERT: bert_config.json with bert_model.ckpt.*;
+    - a model of the Hugging Face hub, with the extra `hub`: its cache, its tokens and
+      HF_HUB_OFFLINE count.
 
     The heads are those of the architecture that config.json names; one without a head gives
     `heads=()`. Every tensor is used or named in a warning; every field of config.json that changes
     the computation is honoured, or refused by name.
 
     Args:
-        path_or_name: a path.
+        path_or_name: a path, or a name such as "google-bert/bert-base-uncased".
         task: a head or several ("masked_lm", "causal_lm", ...) to load instead of those that
             config.json names; "backbone": none of them. None: as config.json says.
         dtype: of the model, as Keras names it ("bfloat16", "mixed_float16", ...), whatever that of
@@ -38,15 +41,19 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
         The model.
 
     Raises:
-        FileNotFoundError: there is no such file or directory, or it lacks one.
+        FileNotFoundError: there is no such file, directory or model, or it lacks a file.
+        ConnectionError: the hub is not reached, and its cache lacks the model.
+        ImportError: a name of the hub, and `huggingface_hub` is not installed.
         ValueError: what is there can't be read, contradicts itself, or is a model of another kind.
     """
     path = pathlib.Path(path_or_name)
     if path.is_dir():
         return load_directory(path, task, dtype)
     if not path.exists():
+        if isinstance(path_or_name, str) and path.suffix != ".keras" and hub.is_name(path_or_name):
+            return load_directory(hub.download(path_or_name), task, dtype)
         raise FileNotFoundError(
-            "load takes a .keras file or a model's directory. "
+            "load takes a .keras file, a model's directory or the name of a model on the hub. "
             f"Received: {path}, which does not exist"
         )
     if task is not None or dtype is not None:

@@ -10,7 +10,9 @@ from keras_lm.checkpoints.tf1 import TF1Checkpoint, find_checkpoint
 
 HDF5 = "tf_model.h5"
 PICKLE = "pytorch_model.bin"
-_CONVERT = (
+REFUSES_PICKLE = (
+    f"{PICKLE} is a pickle, which can run any code when it is read, so it is not read here. "
+    "Convert it, in its directory, with\n  "
     "python -c \"import torch, safetensors.torch as s; w = torch.load('pytorch_model.bin', "
     "weights_only=True); s.save_file({k: v.clone().contiguous() for k, v in w.items()}, "
     "'model.safetensors', {'format': 'pt'})\""
@@ -48,10 +50,7 @@ def open_tensors(directory: pathlib.Path) -> TensorFile:
             f"with safe_serialization=True writes what can. Received: {directory}"
         )
     if (directory / PICKLE).is_file() or (directory / f"{PICKLE}.index.json").is_file():
-        raise ValueError(
-            f"{PICKLE} is a pickle, which can run any code when it is read, so it is not read here."
-            f" Convert it, in its directory, with\n  {_CONVERT}\nReceived: {directory}"
-        )
+        raise ValueError(f"{REFUSES_PICKLE}\nReceived: {directory}, which has no other file")
     names = sorted(path.name for path in directory.iterdir())
     raise FileNotFoundError(
         f"A model's directory must hold {SINGLE}, {INDEX}, {HDF5} or a TensorFlow checkpoint. "

@@ -87,7 +87,7 @@ class ShardedSafetensors(TensorFile):
     """
 
     def __init__(self, path: pathlib.Path) -> None:
-        file_of = _read_index(path)
+        file_of = read_index(path)
         shards = {}
         for file in dict.fromkeys(file_of.values()):
             if not (path.parent / file).is_file():
@@ -202,8 +202,12 @@ def _check_places(path: pathlib.Path, places: dict[str, tuple[int, int]], room: 
         _refuse(path, f"with {room - ends[-1]} bytes behind its last tensor")
 
 
-def _read_index(path: pathlib.Path) -> dict[str, str]:
-    """Gives the file of each tensor."""
+def read_index(path: pathlib.Path) -> dict[str, str]:
+    """Reads an index: the file of each tensor.
+
+    Raises:
+        ValueError: it is none, or names something else than files beside it.
+    """
     file_of = _parse(path, path.read_bytes(), "index").get("weight_map")
     if not isinstance(file_of, dict) or not file_of:
         _refuse(path, "without a weight_map")
