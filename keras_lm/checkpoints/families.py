@@ -5,13 +5,12 @@ from typing import Any
 
 from keras_lm.checkpoints import bert, gpt2
 from keras_lm.checkpoints.config import Config
-from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.family import BACKBONE, Family
 from keras_lm.checkpoints.matching import has_prefix
 
 FAMILIES = {family.model_type: family for family in (bert.FAMILY, gpt2.FAMILY)}
 # Before the model_type of what Transformers has no name for.
 OWN = "keras_lm_"
-BACKBONE = "backbone"
 
 
 def family_of(config: Config) -> Family:
@@ -60,7 +59,7 @@ def variant(
     if task is None and str(config.get("model_type", "")).startswith(OWN):
         return {}  # It says all of it by our own names.
     if task is not None:
-        arguments = {"heads": _heads_of(family, task)}
+        arguments = {"heads": family.heads_of(task)}
     elif config.get("architectures", None):
         arguments = dict(_of_architecture(family, config))
     else:
@@ -71,16 +70,6 @@ def variant(
         for argument, name in family.optional.items():
             arguments[argument] = bool(names & {name, name.removeprefix(family.prefix)})
     return arguments
-
-
-def _heads_of(family: Family, task: Any) -> tuple[str, ...]:
-    heads = () if task == BACKBONE else (task,) if isinstance(task, str) else tuple(task)
-    if set(heads) - set(family.model.HEADS):
-        raise ValueError(
-            f'task must be "{BACKBONE}" or of the heads {family.model.HEADS} of a '
-            f"{family.model.__name__}. Received: task={task!r}"
-        )
-    return heads
 
 
 def _of_architecture(family: Family, config: Config) -> Mapping[str, Any]:

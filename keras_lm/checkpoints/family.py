@@ -12,6 +12,7 @@ from keras_lm.checkpoints.config import Config
 
 # A norm's and a layer's parts, as PyTorch calls them.
 _LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+BACKBONE = "backbone"
 _PARTS = ("query", "key", "value")
 
 
@@ -76,6 +77,20 @@ class Family:
 
     def _parts_in(self, theirs: str) -> tuple[str, ...]:
         return self.parts if "{part}" in theirs else ("",)
+
+    def heads_of(self, task: Any) -> tuple[str, ...]:
+        """Gives the heads that a task asks for: one, several, or "backbone" for none.
+
+        Raises:
+            ValueError: the model has no such head.
+        """
+        heads = () if task == BACKBONE else (task,) if isinstance(task, str) else tuple(task)
+        if set(heads) - set(self.model.HEADS):
+            raise ValueError(
+                f'task must be "{BACKBONE}" or of the heads {self.model.HEADS} of a '
+                f"{self.model.__name__}. Received: task={task!r}"
+            )
+        return heads
 
     def is_leftover(self, name: str) -> bool:
         """Says whether a tensor of a file may be left alone."""

@@ -120,9 +120,11 @@ class _Repository:
     def has(self, file: str) -> bool:
         """Says whether the model has a file, without fetching it."""
         try:
-            return self._hub.file_exists(self.name, file, revision=self._revision)
-        except (self._errors.HfHubHTTPError, OSError):
+            url = self._hub.hf_hub_url(self.name, file, revision=self._revision)
+            self._hub.get_hf_file_metadata(url)
+        except Exception:  # It only makes an error message better.
             return False
+        return True
 
     def check_reached(self, file: str) -> None:
         """Raises ConnectionError if a file may be missing because the hub was not reached."""

@@ -11,6 +11,7 @@ import keras
 import keras_lm.models
 from keras_lm.checkpoints import hub
 from keras_lm.checkpoints.directory import load_directory
+from keras_lm.checkpoints.keras_nlp_presets import is_preset, is_preset_directory, load_preset
 from keras_lm.training import LanguageModel
 
 
@@ -23,6 +24,8 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
     - a directory of Hugging Face's layout: config.json with model.safetensors, one or several, or
       tf_model.h5;
     - a directory of Google's own BERT: bert_config.json with bert_model.ckpt.*;
+    - a preset of keras-nlp: `keras_nlp:NAME`, a name that it ships ("bert_base_en_uncased"), or the
+      directory of one; the numbers are those of its backbone;
     - a model of the Hugging Face hub, with the extra `hub`: its cache, its tokens and
       HF_HUB_OFFLINE count.
 
@@ -43,15 +46,21 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
     Raises:
         FileNotFoundError: there is no such file, directory or model, or it lacks a file.
         ConnectionError: the hub is not reached, and its cache lacks the model.
+        OSError: keras-nlp can't load the preset.
         ImportError: a name of the hub, and `huggingface_hub` is not installed.
         ValueError: what is there can't be read, contradicts itself, or is a model of another kind.
     """
     path = pathlib.Path(path_or_name)
     if path.is_dir():
+        if is_preset_directory(path):
+            return load_preset(str(path), task, dtype)
         return load_directory(path, task, dtype)
     if not path.exists():
-        if isinstance(path_or_name, str) and path.suffix != ".keras" and hub.is_name(path_or_name):
-            return load_directory(hub.download(path_or_name), task, dtype)
+        name = path_or_name if isinstance(path_or_name, str) and path.suffix != ".keras" else ""
+        if name and is_preset(name):
+            return load_preset(name, task, dtype)
+        if hub.is_name(name):
+            return load_directory(hub.download(name), task, dtype)
         raise FileNotFoundError(
             "load takes a .keras file, a model's directory or the name of a model on the hub. "
             f"Received: {path}, which does not exist"

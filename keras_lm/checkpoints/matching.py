@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.tensors import TensorFile, TensorInfo
 
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
 _SHOWN = 8
 
 
@@ -146,8 +146,8 @@ def _complaint(variable: Any, source: Source, info: TensorInfo | None) -> str:
         return f"lacks {source.name} of shape {wanted}"
     if info.shape != wanted:
         return f"has {source.name} of shape {info.shape}, not {wanted}"
-    if info.dtype.name not in _FLOATS:
-        return f"has {source.name} of dtype {info.dtype}, not one of {', '.join(_FLOATS)}"
+    if info.dtype.name not in FLOATS:
+        return f"has {source.name} of dtype {info.dtype}, not one of {', '.join(FLOATS)}"
     return ""
 
 

@@ -17,6 +17,7 @@ from keras_lm.checkpoints.companions import (
 from keras_lm.checkpoints.config import CONFIG
 from keras_lm.checkpoints.families import OWN, architecture_of, family_of_model
 from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
 from keras_lm.checkpoints.transfer import tensors_to_write
@@ -26,7 +27,11 @@ _NOT_SIZES = ("heads", "tokenizer", "name", "dtype", "trainable")
 
 
 def save(
-    model: Any, directory: str | os.PathLike, *, max_shard_size: int | str = "5GB"
+    model: Any,
+    directory: str | os.PathLike,
+    *,
+    dtype: str | None = None,
+    max_shard_size: int | str = "5GB",
 ) -> pathlib.Path:
     """Writes config.json, the weights as safetensors, and the tokenizer's files.
 
@@ -40,17 +45,22 @@ def save(
     Args:
         model: a `BERT`, `GPT` or another model that `load` gives.
         directory: where to; made where it is missing.
+        dtype: of the weights in the file: "float32", "float16", "bfloat16" or "float64". None:
+            that of the model's weights.
         max_shard_size: bytes of weights in a file; more make several files and an index.
 
     Returns:
         The directory.
 
     Raises:
-        ValueError: a model of another kind, or a wrong size.
+        ValueError: a model of another kind, a wrong dtype or size, or weights that are too large
+            for the dtype.
         OSError: what the file system says.
     """
     family = family_of_model(model)
     size_in_bytes(max_shard_size)
+    if dtype not in (None, *FLOATS):
+        raise ValueError(f"dtype must be None or of {', '.join(FLOATS)}. Received: {dtype!r}")
     directory = pathlib.Path(directory)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"save writes into a directory. Received: {directory}, a file")
@@ -62,11 +72,11 @@ def save(
     def stale(name: str) -> bool:
         return is_weight_file(name) or (replaced and is_tokenizer_file(name))
 
-    replace_files(directory, _files(model, family, companions, max_shard_size), stale)
+    replace_files(directory, _files(model, family, companions, dtype, max_shard_size), stale)
     return directory
 
 
-def config_of(model: Any, family: Family) -> dict[str, Any]:
+def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str, Any]:
     """Gives the fields of config.json."""
     values = {k: v for k, v in model.constructor_arguments.items() if k not in _NOT_SIZES}
     architecture = architecture_of(family, model)
@@ -74,7 +84,7 @@ def config_of(model: Any, family: Family) -> dict[str, Any]:
     companions: Companions = getattr(model, "companions", Companions())
     ids = {} if model.tokenizer is companions.tokenizer else ids_of(model)
     known = {**companions.fields, **ids}
-    dtype = tf.as_dtype(model.weights[0].dtype).name
+    dtype = dtype or tf.as_dtype(model.weights[0].dtype).name
     if fields is None:
         own = {**values, "heads": list(model.heads)}
         said = {"model_type": f"{OWN}{family.model_type}", "arguments": own}
@@ -84,12 +94,16 @@ def config_of(model: Any, family: Family) -> dict[str, Any]:
 
 
 def _files(
-    model: Any, family: Family, companions: dict[str, bytes], max_shard_size: int | str
+    model: Any,
+    family: Family,
+    companions: dict[str, bytes],
+    dtype: str | None,
+    max_shard_size: int | str,
 ) -> Iterator[tuple[str, Writer]]:
-    config = config_of(model, family)
+    config = config_of(model, family, dtype)
     for name, content in companions.items():
         yield name, holding(content)
     yield CONFIG, holding(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     # A bare Transformers model has no prefix; its heads' models have.
     with_prefix = bool(model.heads)
-    yield from weight_files(tensors_to_write(model, family, with_prefix), max_shard_size)
+    yield from weight_files(tensors_to_write(model, family, with_prefix, dtype), max_shard_size)

@@ -30,13 +30,16 @@ def assign(found: Match, file: TensorFile) -> None:
         _assign(variable, sources, file)
 
 
-def tensors_to_write(model: Any, family: Family, with_prefix: bool) -> list[TensorToWrite]:
+def tensors_to_write(
+    model: Any, family: Family, with_prefix: bool, dtype: str | None = None
+) -> list[TensorToWrite]:
     """Gives a model's weights as tensors of a file.
 
     Args:
         model: built.
         family: its family.
         with_prefix: whether the backbone's names get their prefix.
+        dtype: in the file. None: the weights' own.
     """
     tensors = []
     for variable in model.weights:
@@ -47,7 +50,7 @@ def tensors_to_write(model: Any, family: Family, with_prefix: bool) -> list[Tens
         width = variable.shape[-1] // len(names)
         for i, name in enumerate(names):
             source = Source(name, i * width, (i + 1) * width, family.lies_transposed(path))
-            tensors.append(_to_write(variable, source))
+            tensors.append(_to_write(variable, source, dtype or variable.dtype))
     return tensors
 
 
@@ -90,20 +93,32 @@ def _check_equal(file: TensorFile, twin: str, kept: str) -> None:
     )
 
 
-def _to_write(variable: Any, source: Source) -> TensorToWrite:
-    dtype = np.dtype(tf.as_dtype(variable.dtype).as_numpy_dtype)
+def _to_write(variable: Any, source: Source, name: str) -> TensorToWrite:
+    dtype = np.dtype(tf.as_dtype(name).as_numpy_dtype)
     shape = (*variable.shape[:-1], source.last - source.first)
     row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
 
     def pieces() -> Iterator[np.ndarray]:
         value = tf.convert_to_tensor(variable.value)
         if len(shape) == 1:
-            yield value[source.first : source.last].numpy()
+            yield _cast(value[source.first : source.last], dtype, source.name)
         elif source.transposed:  # Its rows are the columns here.
             for first, last in _rows_of(shape[1], shape[0] * dtype.itemsize):
-                yield value[:, source.first + first : source.first + last].numpy().T
+                columns = slice(source.first + first, source.first + last)
+                yield _cast(value[:, columns], dtype, source.name).T
         else:
             for first, last in _rows_of(shape[0], row_bytes):
-                yield value[first:last, source.first : source.last].numpy()
+                yield _cast(value[first:last, source.first : source.last], dtype, source.name)
 
     return TensorToWrite(source.name, shape[::-1] if source.transposed else shape, dtype, pieces)
+
+
+def _cast(piece: Any, dtype: np.dtype, name: str) -> np.ndarray:
+    """Gives a piece in the file's dtype."""
+    found = tf.cast(piece, dtype)
+    if found.dtype != piece.dtype and not tf.reduce_all(tf.math.is_finite(found)):
+        raise ValueError(
+            f"Weights must be finite numbers in the dtype of the file. Received: dtype={dtype}, "
+            f"for which {name} is too large"
+        )
+    return found.numpy()

@@ -5,7 +5,7 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("model", help="a .keras file")
+    parser.add_argument("model", help="what keras_lm.load takes: a path or a name")
     parser.add_argument("directory", help="where versions are written, e.g. saved_models/gpt")
     parser.add_argument("--version", type=int, help="default: the highest that is there and 1")
     parser.add_argument("--top-k", type=int, default=5, help="masked LM: fillings of each mask")

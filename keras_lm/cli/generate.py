@@ -5,7 +5,7 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("model", help="a .keras file")
+    parser.add_argument("model", help="what keras_lm.load takes: a path or a name")
     parser.add_argument("prompt", nargs="+", help="one or more texts; quote each")
     parser.add_argument("--max-new-tokens", type=int, help="default: 50, or as many as fit")
     parser.add_argument("-n", "--num-return-sequences", type=int, default=1)

@@ -122,6 +122,24 @@ def test_a_model_can_be_loaded_in_another_dtype_and_saved_in_it(directory, tmp_p
     assert {variable.dtype for variable in mixed.weights} == {"float32"}
 
 
+def test_a_model_is_saved_in_another_dtype_than_its_own(written, tmp_path):
+    save(written[0], tmp_path, dtype="float16")
+    for name, array in safetensors.numpy.load_file(tmp_path / "model.safetensors").items():
+        assert array.dtype == "float16", name
+    for ours, exact in zip(load(tmp_path).weights, written[0].weights, strict=True):
+        np.testing.assert_array_equal(ours, np.asarray(exact).astype("float16"))
+    with pytest.raises(ValueError, match="dtype must be None or of float16"):
+        save(written[0], tmp_path, dtype="int8")
+
+
+def test_weights_too_large_for_the_dtype_leave_the_old_files(directory):
+    model = load(directory)
+    model.masked_lm.bias.assign(model.masked_lm.bias + 1e6)
+    with pytest.raises(ValueError, match=r"float16, for which cls\.predictions\.bias is too large"):
+        save(model, directory, dtype="float16")
+    assert load(directory).masked_lm.bias.numpy().max() < 1e6
+
+
 def test_a_model_in_several_files_is_the_same(written, tmp_path):
     save(written[0], tmp_path, max_shard_size="4KB")
     assert len(list(tmp_path.glob("*.safetensors"))) == 3

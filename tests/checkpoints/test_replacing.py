@@ -135,7 +135,11 @@ def test_a_process_killed_at_random_moments_leaves_one_of_the_two(tmp_path):
     seen = set()
     save(tmp_path, OLD)
     for i in range(25):
-        script = SCRIPT.format(module=replacing.__file__, both=(OLD, NEW), directory=str(tmp_path))
+        script = SCRIPT.format(
+            module=replacing.__file__,
+            both=(OLD, NEW) if i % 2 else (NEW, OLD),
+            directory=str(tmp_path),
+        )
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
         process.stdout.readline()
         time.sleep(0.0007 * i)

@@ -1,0 +1,138 @@
+"""Presets of keras-nlp: its library loads them, and their weights become a model of ours.
+
+The numbers are those of keras-nlp's own backbone. While it is loaded, both models are in memory.
+"""
+
+import importlib
+import json
+import pathlib
+import tempfile
+from typing import Any
+
+import numpy as np
+
+from keras_lm.checkpoints.companions import read_companions
+from keras_lm.checkpoints.config import CONFIG, Config
+from keras_lm.checkpoints.filling import filled
+from keras_lm.checkpoints.keras_nlp_names import BACKBONES, Backbone
+from keras_lm.checkpoints.tensors import TensorFile, TensorInfo
+
+_PREFIXES = ("keras_nlp:", "keras_hub:")
+_SCHEMES = ("kaggle://", "hf://")
+_LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias"}
+
+
+def is_preset(name: str) -> bool:
+    """Says whether a text names a preset: `keras_nlp:NAME`, `kaggle://...`, or one it ships."""
+    if name.startswith((*_PREFIXES, *_SCHEMES)):
+        return True
+    # Looking it up takes the import of keras-nlp: only where it can be one.
+    return "_" in name and "/" not in name and name in _library().models.Backbone.presets
+
+
+def is_preset_directory(directory: pathlib.Path) -> bool:
+    """Says whether keras-nlp wrote a directory."""
+    path = directory / CONFIG
+    return path.is_file() and "registered_name" in Config.of(path).values
+
+
+def load_preset(name: str, task: Any = None, dtype: Any = None) -> Any:
+    """Loads a preset.
+
+    Args:
+        name: of the preset, or the path of its directory.
+        task: a head or several instead of those that the class offers, or "backbone".
+        dtype: of the model.
+
+    Raises:
+        OSError: the preset can't be had.
+        ValueError: it is of a class that is not known here, or has no such head.
+    """
+    for prefix in _PREFIXES:
+        name = name.removeprefix(prefix)
+    library = _library()
+    try:
+        theirs = library.models.Backbone.from_preset(name)
+    except Exception as error:  # Of five libraries, according to where it lies.
+        raise OSError(
+            f"keras-nlp must be able to load the preset. Received: {name}: "
+            f"{(str(error).splitlines() or [repr(error)])[0]:.300}"
+        ) from error
+    kind = BACKBONES.get(type(theirs).__name__)
+    if kind is None:
+        raise ValueError(
+            f"A preset must be of one of the classes {', '.join(BACKBONES)}. "
+            f"Received: {name}, a {type(theirs).__name__}"
+        )
+    family = kind.as_family()
+    sizes = {ours: getattr(theirs, size) for ours, size in kind.sizes.items()}
+    arguments: dict[str, Any] = {**sizes, **kind.fixed}
+    if task is not None:
+        arguments["heads"] = family.heads_of(task)
+    weights = BackboneWeights(name, theirs)
+    model = filled(family, arguments, weights, dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        _write_tokenizer(library, name, kind, pathlib.Path(folder))
+        nothing = Config({}, pathlib.Path(name))
+        model.companions = read_companions(pathlib.Path(folder), nothing, model)
+    return model
+
+
+class BackboneWeights(TensorFile):
+    """The weights of a keras-nlp backbone, under PyTorch's words; kernels lie as `(in, out)`."""
+
+    def __init__(self, name: str, backbone: Any) -> None:
+        self._weights, self.infos = {}, {}
+        for variable in backbone.weights:
+            layer, _, leaf = variable.path.rpartition("/")
+            today = f"{layer}/{_LEAVES.get(leaf, leaf)}".replace("/", ".")
+            self._weights[today] = variable
+            shape, dtype = _flat(variable.path, variable.shape), np.dtype("float32")
+            self.infos[today] = TensorInfo(shape, dtype, pathlib.Path(name))
+
+    def read(self, name: str) -> np.ndarray:
+        """Copies a weight, with the heads of an attention side by side."""
+        value = np.asarray(self._weights[name], dtype="float32")
+        return value.reshape(self.infos[name].shape)
+
+    def close(self) -> None:
+        """Lets go of the backbone."""
+        self._weights = {}
+
+
+def _flat(path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Gives the shape of an attention's weight with its heads side by side."""
+    if "attention_output/" in path:
+        return (int(np.prod(shape[:-1])), shape[-1]) if len(shape) == 3 else tuple(shape)
+    if path.endswith(("query/bias", "key/bias", "value/bias")):
+        return (int(np.prod(shape)),)
+    return (shape[0], int(np.prod(shape[1:]))) if len(shape) == 3 else tuple(shape)
+
+
+def _write_tokenizer(library: Any, name: str, kind: Backbone, folder: pathlib.Path) -> None:
+    """Writes the preset's tokenizer as the files that Hugging Face's libraries read, if it has one.
+
+    It stays what it is in keras-nlp: its BERT lowers case and keeps accents.
+    """
+    try:
+        theirs = library.models.Tokenizer.from_preset(name)
+    except Exception:  # A preset may be a backbone alone.
+        return
+    config = dict(kind.tokenizer)
+    if hasattr(theirs, "merges"):
+        vocabulary = json.dumps(dict(theirs.vocabulary), ensure_ascii=False)
+        (folder / "vocab.json").write_text(vocabulary, encoding="utf-8")
+        merges = "\n".join(["#version: 0.2", *theirs.merges]) + "\n"
+        (folder / "merges.txt").write_text(merges, encoding="utf-8", newline="\n")
+    else:
+        vocabulary = "\n".join(theirs.vocabulary) + "\n"
+        (folder / "vocab.txt").write_text(vocabulary, encoding="utf-8", newline="\n")
+        config["do_lower_case"] = bool(theirs.lowercase)
+        config["strip_accents"] = bool(theirs.strip_accents)
+        config["tokenize_chinese_chars"] = bool(theirs.split_on_cjk)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def _library() -> Any:
+    # It takes a second to import, and most models are none of its presets.
+    return importlib.import_module("keras_nlp")

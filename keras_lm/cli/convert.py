@@ -1,0 +1,29 @@
+"""Write a model as a Hugging Face directory."""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument(
+        "model",
+        help="a .keras file, a directory of Hugging Face's, Google's or keras-nlp's, or a name",
+    )
+    parser.add_argument("directory", help="where to write; the files of others in it stay")
+    parser.add_argument("--task", help='other heads than the model says: "masked_lm", "backbone"')
+    parser.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), help="of the weights"
+    )
+    parser.add_argument("--max-shard-size", default="5GB", help="of a file; default: 5GB")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Converts; prints the directory."""
+    from keras_lm.checkpoints import load, save  # TensorFlow takes seconds to import.
+
+    model = load(options.model, options.task)
+    path = save(
+        model, options.directory, dtype=options.dtype, max_shard_size=options.max_shard_size
+    )
+    print(path)
+    return 0

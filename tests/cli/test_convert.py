@@ -1,0 +1,25 @@
+import json
+
+import numpy as np
+
+from keras_lm import GPT, load
+from keras_lm.cli.main import main
+
+
+def test_convert_writes_a_directory_that_transformers_reads(tmp_path, capsys):
+    model = GPT(20, 8, 1, 2, 16, max_length=32)
+    model.save(tmp_path / "gpt.keras")
+    words = ["convert", str(tmp_path / "gpt.keras"), str(tmp_path / "gpt"), "--dtype", "float16"]
+    assert main(words) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "gpt")
+    config = json.loads((tmp_path / "gpt/config.json").read_text())
+    assert (config["architectures"], config["torch_dtype"]) == (["GPT2LMHeadModel"], "float16")
+    for found, exact in zip(load(tmp_path / "gpt").weights, model.weights, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-6)
+
+
+def test_convert_says_in_one_line_what_it_cannot_read(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert main(["convert", str(tmp_path / "empty"), str(tmp_path / "new")]) == 2
+    assert "must hold config.json" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from keras_lm import BERT, GPT
+from keras_lm.models import resize_token_embeddings
+from keras_lm.tokenizers import train_wordpiece
+
+IDS = np.array([[1, 4, 2, 7]])
+
+
+@pytest.fixture(scope="module")
+def bert():
+    model = BERT(20, 8, 1, 2, 12, max_length=16, heads=("masked_lm", "next_sentence"))
+    model.build()
+    bias = model.masked_lm.bias
+    bias.assign(np.random.default_rng(0).normal(size=bias.shape))
+    return model
+
+
+def test_old_ids_keep_their_logits_and_new_ones_get_the_mean(bert):
+    larger = resize_token_embeddings(bert, 23)
+    before, after = bert(IDS), larger(IDS)
+    assert after["masked_lm"].shape == (1, 4, 23)
+    np.testing.assert_allclose(after["masked_lm"][..., :20], before["masked_lm"], atol=1e-6)
+    mean = np.mean(before["masked_lm"], -1)
+    np.testing.assert_allclose(after["masked_lm"][..., 20], mean, atol=1e-6)
+    np.testing.assert_array_equal(after["next_sentence"], before["next_sentence"])
+
+
+def test_fewer_ids_lose_the_last_ones(bert):
+    smaller = resize_token_embeddings(bert, 9)
+    assert (smaller.vocab_size, smaller.get_config()["vocab_size"]) == (9, 9)
+    np.testing.assert_allclose(
+        smaller(IDS)["masked_lm"], bert(IDS)["masked_lm"][..., :9], atol=1e-6
+    )
+
+
+def test_a_causal_model_is_resized_too():
+    model = GPT(20, 8, 1, 2, 12, max_length=16)
+    larger = resize_token_embeddings(model, 21)
+    np.testing.assert_allclose(larger(IDS)[..., :20], model(IDS), atol=1e-6)
+
+
+def test_the_tokenizer_stays_and_must_fit(topics):
+    tokenizer = train_wordpiece([topics], 200)
+    model = BERT(200, 8, 1, 2, 12, max_length=16, tokenizer=tokenizer)
+    assert resize_token_embeddings(model, 210).tokenizer is tokenizer
+    with pytest.raises(ValueError, match="200 tokens, vocab_size=199"):
+        resize_token_embeddings(model, 199)
+
+
+def test_sizes_that_are_none_are_refused(bert):
+    for wrong in (0, -1, 2.5, "20"):
+        with pytest.raises(ValueError, match="new_size must be"):
+            resize_token_embeddings(bert, wrong)
