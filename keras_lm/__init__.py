@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras_lm import generation as generation
     from keras_lm import layers as layers
     from keras_lm import models as models
+    from keras_lm import tasks as tasks
     from keras_lm import tokenizers as tokenizers
     from keras_lm import training as training
     from keras_lm.checkpoints.load import load as load
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
     from keras_lm.models.bert import BERT as BERT
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.serving.export import export as export
+    from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
+    from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
+    from keras_lm.tasks.token_classifier import TokenClassifier as TokenClassifier
 
 require_tensorflow()
 
 _HOME = {
     "BERT": "models.bert",
     "GPT": "models.gpt",
+    "QuestionAnswering": "tasks.question_answering",
+    "TextClassifier": "tasks.text_classifier",
+    "TokenClassifier": "tasks.token_classifier",
     "export": "serving.export",
     "load": "checkpoints.load",
     "save": "checkpoints.save",
 }
-_FLOORS = ("data", "generation", "layers", "models", "serving", "tokenizers", "training")
+_FLOORS = ("data", "generation", "layers", "models", "serving", "tasks", "tokenizers", "training")
 
 __all__ = ["__version__", *_HOME, *_FLOORS]
 

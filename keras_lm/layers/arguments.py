@@ -61,8 +61,16 @@ class RecordsArguments:
         """The arguments by name, defaults filled in."""
         return dict(self._arguments.values)  # type: ignore[attr-defined]
 
+    def record(self, **values: Any) -> None:
+        """Replaces recorded arguments, where a constructor keeps less than it was given."""
+        self._arguments.values.update(values)  # type: ignore[attr-defined]
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, flat; objects among them serialized by Keras."""
+        return self.config_with()
+
+    def config_with(self, **changed: Any) -> dict[str, Any]:
+        """Returns what `get_config` does, with other values for some arguments."""
         policy = self.dtype_policy  # type: ignore[attr-defined]
         plain_policy = type(policy) is keras.dtype_policies.DTypePolicy
         values = {
@@ -70,6 +78,7 @@ class RecordsArguments:
             "name": self.name,  # type: ignore[attr-defined]
             "trainable": self.trainable,  # type: ignore[attr-defined]
             "dtype": policy.name if plain_policy else policy,
+            **changed,
         }
         return {name: _serialize(value) for name, value in values.items()}
 

@@ -1,1 +1,15 @@
-"""A backbone and a head."""
+"""A model's encoder and a head: what language models are fine-tuned for."""
+
+from keras_lm.tasks.question_answering import QuestionAnswering
+from keras_lm.tasks.task import Task
+from keras_lm.tasks.text_classifier import TextClassifier
+from keras_lm.tasks.token_classifier import TokenClassifier
+
+# By the name that `load(..., task=...)` takes.
+TASKS = {
+    "text_classification": TextClassifier,
+    "token_classification": TokenClassifier,
+    "question_answering": QuestionAnswering,
+}
+
+__all__ = ["TASKS", "QuestionAnswering", "Task", "TextClassifier", "TokenClassifier"]

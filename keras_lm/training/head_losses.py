@@ -1,6 +1,6 @@
 """Loss and metrics of a model's heads, as `compile` without a loss takes them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -18,8 +18,12 @@ class HeadLosses:
     """For models: the mean over the labels of the global batch, head by head, added up.
 
     To stand before `keras.Model`. Takes `heads` and what `compile` was asked for from the model.
+
+    Attributes:
+        LOSS_WEIGHTS: factors of heads' losses where `compile` is given none; 1 for all others.
     """
 
+    LOSS_WEIGHTS: ClassVar[dict[str, float]] = {}
     heads: tuple[str, ...]
     _compile_arguments: Any
 
@@ -55,6 +59,20 @@ class HeadLosses:
         smoothing = 0.0 if head in _YES_NO else self.label_smoothing
         return token_cross_entropy(labels, outputs, weights, label_smoothing=smoothing)
 
+    def head_weights(self, head: str, inputs: Any, labels: Tensor, weights: Tensor) -> Tensor:
+        """Returns the weights of a head's labels for loss and metrics; for a subclass to change.
+
+        Args:
+            head: name of the head.
+            inputs: what the model was called with.
+            labels: the head's labels.
+            weights: the sample weights given, or None.
+
+        Returns:
+            Weights that `head_loss` takes, or None.
+        """
+        return weights
+
     def head_metrics(self, head: str) -> list[Any]:
         """Returns a head's metrics where `compile` was given none; for a subclass to change."""
         if head == "replaced_token":
@@ -73,7 +91,7 @@ class HeadLosses:
         """Returns this replica's part of the loss of the global batch.
 
         Args:
-            x: inputs; not used.
+            x: inputs.
             y: labels, in the structure of the outputs.
             y_pred: outputs: the logits of one head, or a dict by head.
             sample_weight: weights of the labels, in the structure of the outputs, or None.
@@ -88,10 +106,11 @@ class HeadLosses:
         labels = self._by_head(y, "labels")
         outputs = self._by_head(y_pred, "outputs")
         weights = self._by_head(sample_weight, "sample weights", optional=True)
-        shares = self._compile_arguments.values["loss_weights"] or {}
+        shares = {**self.LOSS_WEIGHTS, **(self._compile_arguments.values["loss_weights"] or {})}
         sums, counts = [], []
         for head in self.heads:
-            loss, weight = self.head_loss(head, labels[head], outputs[head], weights.get(head))
+            weight = self.head_weights(head, x, labels[head], weights.get(head))
+            loss, weight = self.head_loss(head, labels[head], outputs[head], weight)
             sums.append(tf.reduce_sum(loss * weight))
             counts.append(tf.reduce_sum(weight))
         losses = self.losses  # type: ignore[attr-defined]  # of add_loss and regularizers
@@ -103,12 +122,16 @@ class HeadLosses:
     ) -> dict[str, Any]:
         """Returns the metrics so far, after this batch; arguments as in `compute_loss`."""
         if self._default_loss:
-            y = self._as_output(self._by_head(y, "labels"))
-            weights = self._by_head(sample_weight, "sample weights", optional=True)
-            if weights:
-                labels = self._by_head(y, "labels")
-                for head in self.heads:
-                    if weights.get(head) is None:
+            labels = self._by_head(y, "labels")
+            given = self._by_head(sample_weight, "sample weights", optional=True)
+            weights = {
+                head: self.head_weights(head, x, labels[head], given.get(head))
+                for head in self.heads
+            }
+            y = self._as_output(labels)
+            if any(weight is not None for weight in weights.values()):
+                for head, weight in weights.items():
+                    if weight is None:
                         weights[head] = tf.ones_like(labels[head], tf.float32)
                 sample_weight = self._as_output(weights)
         return super().compute_metrics(x, y, y_pred, sample_weight)  # type: ignore[misc]

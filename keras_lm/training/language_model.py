@@ -60,6 +60,7 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
     Attributes:
         HEADS: the heads that this class offers.
         TOKENIZER_ROLES: the special tokens that it needs, such as "mask".
+        LEARNING_RATE: peak of the default schedule.
         heads: the heads of this model, a tuple.
 
     Raises:
@@ -74,6 +75,7 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
         "causal_lm",
         "replaced_token",
     )
+    LEARNING_RATE: ClassVar[float] = 3e-4
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Makes every `build` create its variables for the strategy that the model belongs to."""
@@ -124,11 +126,8 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, flat, with the tokenizer as it is now."""
-        config = super().get_config()
-        if "tokenizer" in config:
-            tokenizer = self.tokenizer
-            config["tokenizer"] = tokenizer and keras.saving.serialize_keras_object(tokenizer)
-        return config
+        known = "tokenizer" in self.constructor_arguments
+        return self.config_with(**({"tokenizer": self.tokenizer} if known else {}))
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Says whether there are weights to restore; the sizes are in `get_config`."""
@@ -185,8 +184,10 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
             loss: as Keras takes it; Keras then normalizes it in its own way.
             metrics: as Keras takes it.
             weighted_metrics: as Keras takes it.
-            learning_rate: of the default optimizer, a float (the peak; 3e-4) or a schedule.
-            loss_weights: factor of each head's loss, by head; 1 where none is given.
+            learning_rate: of the default optimizer, a float (the peak) or a schedule. None: the
+                peak is `LEARNING_RATE`, 3e-4 for a model that is trained from scratch.
+            loss_weights: factor of each head's loss, by head; where none is given that of
+                `LOSS_WEIGHTS`, for most heads 1.
             label_smoothing: the share of each label that is spread evenly over all classes
                 (Szegedy et al. 2016, arXiv:1512.00567, section 7; Vaswani et al. 2017,
                 arXiv:1706.03762, section 5.4). It is for the loss alone, not for the metrics, and
@@ -248,7 +249,7 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
 
     def _make_optimizer(self, optimizer: Any, learning_rate: Any, scale: bool) -> Any:
         if optimizer is None:
-            rate = 3e-4 if learning_rate is None else learning_rate
+            rate = self.LEARNING_RATE if learning_rate is None else learning_rate
             rate = Linear(rate) if isinstance(rate, (int, float)) else rate
             optimizer = AdamW(rate, weight_decay=0.01, global_clipnorm=1.0)
         optimizer = keras.optimizers.get(optimizer)

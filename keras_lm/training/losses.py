@@ -50,7 +50,8 @@ def yes_no_cross_entropy(
     """Returns the cross-entropy of answers that are yes (1) or no (0), and each one's weight.
 
     Args:
-        labels: int or bool `(B, T)`. Where the weight is 0 it may be any number.
+        labels: int, bool or float `(B, T)`; between 0 and 1: a probability. Where the weight is 0
+            it may be any number.
         logits: float `(B, T)`, of yes.
         weights: float of the labels' shape, or `(B,)` for whole rows; None: every label counts one.
 
@@ -58,32 +59,55 @@ def yes_no_cross_entropy(
         Both float32 of the labels' shape.
 
     Raises:
-        ValueError: labels and logits differ in rank.
+        ValueError: labels and logits differ in shape.
     """
     labels, logits = tf.convert_to_tensor(labels), tf.convert_to_tensor(logits)
-    if labels.shape.rank != logits.shape.rank:
+    if not labels.shape.is_compatible_with(logits.shape):
         raise ValueError(
             "Labels must have the shape of the logits. "
             f"Received: labels {labels.shape}, logits {logits.shape}"
         )
-    labels, weight = weighed(labels, weights)
-    loss = tf.nn.sigmoid_cross_entropy_with_logits(
-        tf.cast(labels, tf.float32), tf.cast(logits, tf.float32)
-    )
+    labels, weight = weighed(labels, weights, tf.float32)
+    loss = tf.nn.sigmoid_cross_entropy_with_logits(labels, tf.cast(logits, tf.float32))
     return loss, weight
 
 
-def weighed(labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns labels that are classes, and their weights.
+def squared_error(labels: Tensor, outputs: Tensor, weights: Tensor = None) -> tuple[Tensor, Tensor]:
+    """Returns the squared difference of each number and its label, and the number's weight.
 
     Args:
-        labels: int or bool `(B, T)`, or `(B,)`.
-        weights: float of the labels' shape, or `(B,)` for whole rows; None: 1.
+        labels: int or float `(B, C)`. Where the weight is 0 it may be any number.
+        outputs: float `(B, C)`.
+        weights: float of the labels' shape, or `(B,)` for whole rows; None: every label counts one.
 
     Returns:
-        The labels in int32, 0 where they have no weight, and the weights in float32 of their shape.
+        Both float32 of the labels' shape.
+
+    Raises:
+        ValueError: labels and outputs differ in shape.
     """
-    labels = tf.cast(labels, tf.int32)
+    labels, outputs = tf.convert_to_tensor(labels), tf.convert_to_tensor(outputs)
+    if not labels.shape.is_compatible_with(outputs.shape):
+        raise ValueError(
+            "Labels must have the shape of the outputs. "
+            f"Received: labels {labels.shape}, outputs {outputs.shape}"
+        )
+    labels, weight = weighed(labels, weights, tf.float32)
+    return tf.math.squared_difference(tf.cast(outputs, tf.float32), labels), weight
+
+
+def weighed(labels: Tensor, weights: Tensor, dtype: Any = tf.int32) -> tuple[Tensor, Tensor]:
+    """Returns labels in the dtype that their loss takes, and their weights.
+
+    Args:
+        labels: of any number of dimensions.
+        weights: float of the labels' shape, or `(B,)` for whole rows; None: 1.
+        dtype: int32 for classes, float32 for numbers.
+
+    Returns:
+        The labels, 0 where they have no weight, and the weights in float32 of their shape.
+    """
+    labels = tf.cast(labels, dtype)
     weight = tf.ones_like(labels, tf.float32)
     if weights is not None:
         weights = tf.cast(weights, tf.float32)
@@ -91,7 +115,7 @@ def weighed(labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
             weights = weights[..., None]
         weight = weight * weights
         # Labels of no weight are often -1 or -100, which is no class.
-        labels = tf.where(weight > 0, labels, 0)
+        labels = tf.where(weight > 0, labels, tf.zeros((), dtype))
     return labels, weight
 
 

@@ -1,0 +1,193 @@
+"""The base of every task: a model's encoder or decoder, its tokenizer and sizes, and a head.
+
+B batch, T length, D hidden size.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import keras
+
+from keras_lm.layers import Dense
+from keras_lm.layers.building import build_once
+from keras_lm.layers.inputs import as_inputs
+from keras_lm.tasks.head_kinds import head_of
+from keras_lm.training import LanguageModel
+from keras_lm.training.keras_overrides import strategy_of
+
+Tensor = Any
+
+
+class Backbone(NamedTuple):
+    """The model beneath a task, without its weights and its tokenizer.
+
+    Attributes:
+        model: its class.
+        arguments: the constructor's, as `get_config` gives them, without heads.
+    """
+
+    model: Any
+    arguments: dict[str, Any]
+
+
+class Task(LanguageModel):
+    """Abstract base of the tasks.
+
+    A task shares the encoder (GPT: decoder) of the model that it is given: training the one changes
+    the other. The model's heads are left behind; its tokenizer comes along, and so does what
+    `keras_lm.load` found beside its weights.
+
+    Args:
+        model: one of those that `head_kinds` knows.
+        **kwargs: `heads`, and what Keras takes: `name` and `trainable`; `dtype` is the model's.
+
+    Attributes:
+        head_kind: how the model's family is headed.
+        hidden_size: D.
+        max_length: as that of the model, and so is `vocab_size`.
+
+    Raises:
+        ValueError: a model that a task can't stand on, another dtype than the model's, or a model
+            that was constructed in the scope of another strategy.
+    """
+
+    # Devlin et al. 2019, arXiv:1810.04805, appendix A.3: 2e-5 to 5e-5.
+    LEARNING_RATE: ClassVar[float] = 5e-5
+
+    def __init__(self, model: LanguageModel, **kwargs: Any) -> None:
+        kind = head_of(type(model))
+        dtype = kwargs.pop("dtype", None)
+        if dtype is not None and keras.dtype_policies.get(dtype) != model.dtype_policy:
+            raise ValueError(
+                "A task computes in the dtype of its model. "
+                f"Received: dtype={dtype!r}, a model of {model.dtype_policy.name}"
+            )
+        super().__init__(vocab_size=model.vocab_size, dtype=model.dtype_policy, **kwargs)
+        if strategy_of(self) is not strategy_of(model):
+            raise ValueError(
+                "A task and its model must be constructed in the scope of the same strategy. "
+                f"Received: a {type(model).__name__} that was constructed elsewhere"
+            )
+        self.head_kind = kind
+        # The model itself would keep its heads and its optimizer's variables in memory.
+        self.record(model=_backbone_of(model))
+        if hasattr(model, "encoder"):
+            self.encoder = model.encoder
+            self.hidden_size = model.encoder.hidden_size
+        else:
+            self.decoder = model.decoder
+            self.hidden_size = model.decoder.embedding.size
+        self.max_length = model.max_length
+        self.tokenizer = model.tokenizer
+        if hasattr(model, "companions"):
+            self.companions = model.companions
+
+    @property
+    def backbone(self) -> Backbone:
+        """Class and sizes of the model beneath."""
+        return self.constructor_arguments["model"]
+
+    @property
+    def stack(self) -> Any:
+        """The encoder, or the decoder of a model that has no encoder."""
+        return self.encoder if hasattr(self, "encoder") else self.decoder
+
+    @property
+    def TOKENIZER_ROLES(self) -> tuple[str, ...]:  # type: ignore[override]  # noqa: N802
+        """The special tokens that the model needs."""
+        return self.backbone.model.TOKENIZER_ROLES
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments; `model` is one without heads and weights."""
+        model, arguments = self.backbone
+        tokenizer = self.tokenizer and keras.saving.serialize_keras_object(self.tokenizer)
+        serialized = {
+            "module": model.__module__,
+            "class_name": model.__name__,
+            "config": {**arguments, "tokenizer": tokenizer},
+            "registered_name": keras.saving.get_registered_name(model),
+        }
+        return {**self.config_with(model=None), "model": serialized}
+
+    @property
+    def smooths_labels(self) -> bool:
+        """Whether the loss knows of label smoothing."""
+        return True
+
+    def compile(self, *args: Any, label_smoothing: float = 0.0, **kwargs: Any) -> None:
+        """Configures the training; see `LanguageModel.compile`. Without `learning_rate`: 5e-5.
+
+        Raises:
+            ValueError: `label_smoothing` for a loss that has none, besides what that one says.
+        """
+        if label_smoothing and not self.smooths_labels:
+            raise ValueError(
+                "Labels are smoothed where a text or a token has one class. "
+                f"Received: label_smoothing={label_smoothing} for a {type(self).__name__}"
+            )
+        super().compile(*args, label_smoothing=label_smoothing, **kwargs)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Trains the model; see `LanguageModel.fit`. NumPy labels are checked here, too."""
+        self._check(y, kwargs.get("sample_weight"))
+        validation = kwargs.get("validation_data")
+        if isinstance(validation, (tuple, list)):
+            self._check(*validation[1:])
+        return super().fit(x, y, *args, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Returns loss and metrics; see `LanguageModel.evaluate`."""
+        self._check(y, kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check(self, labels: Any = None, weights: Any = None) -> None:
+        if weights is None:  # With a weight of 0 a label may be any number.
+            self.check_labels(labels)
+
+    def check_labels(self, labels: Any) -> None:
+        """Raises for labels in a NumPy array that can't be; for a subclass to fill in."""
+
+    def dropout_rate_of(self, rate: float | None, kind: float | None) -> float:
+        """Returns the rate that was given, else that of the family, else that of the model."""
+        own = self.backbone.arguments["dropout_rate"]
+        return next(value for value in (rate, kind, own) if value is not None)
+
+    def head_layer(
+        self, units: int, name: str, activation: str | None = None, use_bias: bool = True
+    ) -> Dense:
+        """Makes a dense layer that starts as the layers of the model do."""
+        spread = self.backbone.arguments["initializer_range"]
+        return Dense(
+            units,
+            activation,
+            use_bias,
+            kernel_initializer=keras.initializers.TruncatedNormal(stddev=spread),
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def build_layers(self, *layers: Any) -> None:
+        """Makes every weight: those of the model, and those of the layers over hidden states."""
+        build_once(self.stack)
+        for layer in layers:
+            build_once(layer, (None, None, self.hidden_size))
+        self.built = True
+
+    def hidden_states(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Returns the model's hidden states, float `(B, T, D)`.
+
+        Segments are not read where the model does not tell them apart, so what makes rows for BERT
+        serves every model.
+        """
+        inputs = as_inputs(inputs)
+        segments = self.stack.embedding.segments
+        if segments is None or segments.vocab_size == 1:
+            inputs = {name: value for name, value in inputs.items() if name != "segment_ids"}
+        return self.stack(inputs, training=training)
+
+
+def _backbone_of(model: LanguageModel) -> Backbone:
+    values = model.constructor_arguments
+    # A layer that it shares with another model is its own from now on; a pooler is the task's.
+    gone = [name for name, value in values.items() if isinstance(value, keras.layers.Layer)]
+    gone += [name for name in ("pooler", "tokenizer") if name in values]
+    return Backbone(type(model), model.config_with(heads=(), **dict.fromkeys(gone)))

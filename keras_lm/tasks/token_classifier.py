@@ -1,0 +1,99 @@
+"""Each token to its class: parts of speech, names of entities.
+
+B batch, T length, C classes.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.layers.inputs import as_inputs
+from keras_lm.tasks.labels import check_classes, label_names
+from keras_lm.tasks.task import Task
+from keras_lm.training import LanguageModel
+from keras_lm.training.losses import token_cross_entropy
+
+Tensor = Any
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class TokenClassifier(Task):
+    """Classifies each token by its hidden state.
+
+    Source: Devlin et al. 2019, arXiv:1810.04805, section 5.3 and figure 4 (d).
+
+    Args:
+        model: a model of the zoo, whose encoder (GPT: decoder) it shares; heads are left behind.
+        labels: names of the classes, class 0 first, or their number C.
+        dropout_rate: before the last layer. None: as the family has it in Transformers.
+
+    Call arguments:
+        inputs: a dict, or `token_ids` alone:
+            `token_ids`: int `(B, T)`;
+            `segment_ids`: int `(B, T)`; not read by models without segments;
+            `padding_mask`: bool `(B, T)`, True where a token is no padding; left out: True;
+            `document_ids`: int `(B, T)`, equal within a document of a packed row.
+
+    Returns:
+        float32 logits `(B, T, C)`.
+
+    `compile` without a loss: cross-entropy of the classes, int `(B, T)`, weighted by the sample
+    weights, `(B, T)` or `(B,)`. Padding and negative labels (Transformers' -100) never count.
+
+    Attributes:
+        labels: the names, a tuple.
+
+    Raises:
+        ValueError: a model that a task can't stand on, or labels that are no different names.
+    """
+
+    HEADS = ("token_classification",)
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        labels: Iterable[str] | int,
+        *,
+        dropout_rate: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        names = label_names(labels, least=2)
+        super().__init__(model, heads=self.HEADS, **kwargs)
+        self.record(labels=names)
+        self.labels = names
+        self.dropout_rate = self.dropout_rate_of(dropout_rate, self.head_kind.token_dropout)
+        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self.token_classifier = self.head_layer(len(names), "token_classifier")
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight, from the sizes alone."""
+        self.build_layers(self.token_classifier)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        """Classifies; see the class."""
+        x_BTD = self.dropout(self.hidden_states(inputs, training=training), training=training)
+        return tf.cast(self.token_classifier(x_BTD), "float32")
+
+    def head_weights(self, head: str, inputs: Any, labels: Tensor, weights: Tensor) -> Tensor:
+        """Returns the weights `(B, T)`: 0 for padding and for negative labels."""
+        weight_BT = tf.cast(tf.convert_to_tensor(labels) >= 0, tf.float32)
+        inputs = as_inputs(inputs)
+        if "padding_mask" in inputs:
+            weight_BT *= tf.cast(tf.cast(inputs["padding_mask"], "bool"), tf.float32)
+        if weights is None:
+            return weight_BT
+        weights = tf.cast(weights, tf.float32)
+        return weight_BT * (weights[:, None] if weights.shape.rank == 1 else weights)
+
+    def head_loss(
+        self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the cross-entropy of each token and its weight."""
+        return token_cross_entropy(labels, outputs, weights, label_smoothing=self.label_smoothing)
+
+    def check_labels(self, labels: Any) -> None:
+        """Raises for labels in a NumPy array that can't be."""
+        check_classes(labels, len(self.labels), least=-math.inf)
