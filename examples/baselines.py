@@ -17,6 +17,7 @@ class Bigrams:
     Args:
         ids: int `(N,)`, the training text, N at least 1.
         vocab_size: V. The table of pairs is dense: V x V numbers.
+        never: tokens that are no answer, such as separators; they are counted as neighbours alone.
 
     Attributes:
         most_frequent: int, the token that occurs most often; of several the lowest.
@@ -24,10 +25,12 @@ class Bigrams:
             them.
     """
 
-    def __init__(self, ids: np.ndarray, vocab_size: int) -> None:
+    def __init__(self, ids: np.ndarray, vocab_size: int, never: tuple[int, ...] = ()) -> None:
         self.token_V = np.bincount(ids, minlength=vocab_size)
+        self.token_V[list(never)] = 0
         self.pair_VV = np.zeros((vocab_size, vocab_size), np.int32)
         np.add.at(self.pair_VV, (ids[:-1], ids[1:]), 1)
+        self.pair_VV[:, list(never)] = 0
         self.left_V = self.pair_VV.sum(axis=1)
         self.most_frequent = int(self.token_V.argmax())
         self.weights = np.full(3, 1 / 3)

@@ -102,7 +102,8 @@ def masked_baselines(
     train: list[str], tokenizer: Any, held_out: tf.data.Dataset
 ) -> dict[str, float]:
     """What counting reaches on the masks of `masked_rows`: shares of them that are right."""
-    counts = Bigrams(stream(train, tokenizer, tokenizer.sep_id), tokenizer.vocab_size)
+    ids = stream(train, tokenizer, tokenizer.sep_id)
+    counts = Bigrams(ids, tokenizer.vocab_size, never=tokenizer.special_ids)  # they are no answers
     left, answer = masked_pairs(held_out.as_numpy_iterator())
     says_nothing = (tokenizer.mask_id, tokenizer.cls_id)
     return {

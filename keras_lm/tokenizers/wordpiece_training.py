@@ -10,7 +10,8 @@ from keras_lm.tokenizers.text_files import Source, corpus
 from keras_lm.tokenizers.wordpiece import SPECIAL_TOKENS, WordPiece
 
 _PREFIX = "##"
-_MAX_ALPHABET = 1_000
+# Of how many characters a vocabulary is made at least; a large one has room for more.
+_LEAST_ALPHABET = 1_000
 
 
 def train_wordpiece(
@@ -40,7 +41,8 @@ def train_wordpiece(
         FileNotFoundError: a file that does not exist, or a glob that nothing matches.
         TypeError: both or neither of `files` and `texts`.
         ValueError: no word in the text, a file that is not UTF-8, or a `vocab_size` with no room
-            for the characters of the text. The 1,000 most frequent characters count.
+            for the characters of the text. The most frequent ones count: 1,000, or as many as half
+            of the vocabulary (every Chinese character is a word of its own).
     """
     lines = corpus(files, texts)
     normalizer = normalizers.BertNormalizer(lowercase=lowercase)
@@ -59,7 +61,7 @@ def train_wordpiece(
     if not alphabet:
         raise ValueError("A text to train on must have at least one word. Received: none")
     by_count = sorted(alphabet, key=lambda character: (-alphabet[character], character))
-    characters = sorted(by_count[:_MAX_ALPHABET])
+    characters = sorted(by_count[: max(_LEAST_ALPHABET, vocab_size // 2)])
     # The trainer adds what it is told are special tokens first and in order.
     first = [
         *SPECIAL_TOKENS,

@@ -21,6 +21,12 @@ def test_what_follows_most_often_is_told_for_each_left_neighbour(counts):
     )
 
 
+def test_what_is_no_answer_is_never_told():
+    counts = Bigrams(TEXT, vocab_size=4, never=(A,))
+    assert counts.most_frequent == B
+    np.testing.assert_array_equal(counts.likeliest_after(np.array([A, B, C])), [B, B, B])
+
+
 def test_behind_a_token_never_seen_stands_the_most_frequent_one():
     counts = Bigrams(np.array([B, C, B, C, B]), vocab_size=4)
     np.testing.assert_array_equal(counts.likeliest_after(np.array([D])), [B])

@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 import subprocess
 import sys
@@ -131,3 +132,9 @@ def test_a_file_that_is_missing_or_no_text_is_named(train, tmp_path):
     (tmp_path / "bad.txt").write_bytes(b"a\n\xe9\n")
     with pytest.raises(ValueError, match=r"bad\.txt.*byte 2 is 0xe9"):
         train(tmp_path / "bad.txt", 300)
+
+
+def test_a_chinese_vocabulary_has_the_characters_of_its_text():
+    texts = [chr(0x4E00 + i) * 3 for i in range(2_500)]
+    tokenizer = train_wordpiece(texts=texts, vocab_size=6_000)
+    assert tokenizer.unk_id not in itertools.chain(*tokenizer.encode_batch(texts))
