@@ -24,36 +24,46 @@ NAMES = {
     "masked_lm/norm/": "cls.predictions.transform.LayerNorm.",
     "masked_lm/bias": "cls.predictions.bias",
     "next_sentence/": "cls.seq_relationship.",
+    "classifier/": "classifier.",
+    "token_classifier/": "classifier.",
+    "span/": "qa_outputs.",
 }
 
 
-def arguments(config: Config) -> dict[str, Any]:
-    """The constructor's arguments, of config.json and Transformers' defaults."""
+def encoder_arguments(config: Config, **defaults: int) -> dict[str, Any]:
+    """What BERT and its relatives call alike, of config.json and Transformers' defaults.
+
+    Args:
+        config: of the model.
+        **defaults: of the fields whose default is not that of BERT.
+    """
+
+    def size(name: str, default: int, least: int = 1) -> int:
+        return config.size(name, defaults.get(name, default), least)
+
     config.must_be("position_embedding_type", "absolute")
     config.must_be("is_decoder", False)
     config.must_be("add_cross_attention", False)
     config.must_be("tie_word_embeddings", True)
     config.must_be("pruned_heads", {}, None)
-    # Where nothing is ever embedded but padding: it changes no output.
-    config.harmless("pad_token_id")
     return {
-        "vocab_size": config.size("vocab_size", 30_522),
-        "hidden_size": config.size("hidden_size", 768),
-        "num_layers": config.size("num_hidden_layers", 12, least=0),
-        "num_attention_heads": config.size("num_attention_heads", 12),
-        "num_hidden_units": config.size("intermediate_size", 3_072),
+        "vocab_size": size("vocab_size", 30_522),
+        "hidden_size": size("hidden_size", 768),
+        "num_layers": size("num_hidden_layers", 12, least=0),
+        "num_attention_heads": size("num_attention_heads", 12),
+        "num_hidden_units": size("intermediate_size", 3_072),
         "dropout_rate": config.number("hidden_dropout_prob", 0.1),
         "attention_dropout_rate": config.number("attention_probs_dropout_prob", 0.1),
-        "max_length": config.size("max_position_embeddings", 512),
-        "num_segments": config.size("type_vocab_size", 2),
+        "max_length": size("max_position_embeddings", 512),
+        "num_segments": size("type_vocab_size", 2),
         "activation": config.activation("hidden_act", "gelu"),
         "layer_norm_epsilon": config.number("layer_norm_eps", 1e-12),
         "initializer_range": config.number("initializer_range", 0.02),
     }
 
 
-def fields(values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The fields of config.json, of the constructor's arguments."""
+def encoder_fields(values: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The same fields, of the constructor's arguments; None where they cannot be said there."""
     if values["pos_embedding_size"] not in (None, values["hidden_size"]):
         return None
     if values["activation"] not in THEIR_ACTIVATIONS:
@@ -87,8 +97,8 @@ FAMILY = Family(
         "BertForNextSentencePrediction": {"heads": ("next_sentence",)},
         "BertModel": {"heads": ()},
     },
-    arguments=arguments,
-    fields=fields,
+    arguments=encoder_arguments,
+    fields=encoder_fields,
     tokens="encoder/embedding/tokens/embeddings",
     signs={"masked_lm": "cls.predictions.bias", "next_sentence": "cls.seq_relationship.weight"},
     tied={
@@ -97,4 +107,9 @@ FAMILY = Family(
     },
     leftovers=(r"^(bert\.)?embeddings\.(position|token_type)_ids$",),
     optional={"pooler": "bert.pooler.dense.weight"},
+    title="Bert",
+    dropouts={
+        "text_classification": "classifier_dropout",
+        "token_classification": "classifier_dropout",
+    },
 )

@@ -1,17 +1,20 @@
 """Reads a model from a directory of Hugging Face's layout, or of Google's own BERT and ELECTRA."""
 
+import functools
 import pathlib
-from typing import Any
+from typing import Any, NoReturn
 
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config
 from keras_lm.checkpoints.families import OWN, family_of, variant
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.filling import filled
+from keras_lm.checkpoints.google_electra import ElectraPart, config_fields, is_electra
 from keras_lm.checkpoints.matching import names_in
 from keras_lm.checkpoints.opening import open_tensors
 from keras_lm.checkpoints.replacing import finish_interrupted
-from keras_lm.checkpoints.tensors import TensorFile
+from keras_lm.checkpoints.task_heads import task_maker, task_named
+from keras_lm.checkpoints.tf1 import TF1Checkpoint, find_checkpoint
 
 GOOGLE_CONFIG = "bert_config.json"
 
@@ -19,37 +22,46 @@ GOOGLE_CONFIG = "bert_config.json"
 def load_directory(directory: pathlib.Path, task: Any = None, dtype: Any = None) -> Any:
     """Loads a model; see `keras_lm.load`."""
     finish_interrupted(directory)
-    config = read_config(directory)
-    family = family_of(config)
+    config = _read_config(directory)
     with open_tensors(directory) as file:
-        model = _filled(family, config, file, task, dtype)
+        tensors = file
+        if isinstance(file, TF1Checkpoint) and is_electra(file):
+            tensors = ElectraPart(file, generator=task == "masked_lm")
+            config = config or Config(config_fields(tensors), directory)
+        if config is None:
+            _refuse(directory)
+        family = family_of(config)
+        arguments = _arguments(family, config)
+        named = task_named(family, config, task)
+        if named:
+            make = task_maker(family, config, arguments, named)
+        else:
+            arguments.update(variant(family, config, names_in(tensors), task))
+            make = functools.partial(family.model, **arguments)
+        config.warn_of_the_rest()
+        model = filled(make, family, arguments["vocab_size"], tensors, dtype)
     model.companions = read_companions(directory, config, model)
     return model
 
 
-def read_config(directory: pathlib.Path) -> Config:
-    """Reads config.json; of Google's directories bert_config.json.
-
-    Raises:
-        FileNotFoundError: there is neither.
-    """
+def _read_config(directory: pathlib.Path) -> Config | None:
+    """Reads config.json, or of Google's directories bert_config.json; ELECTRA's have neither."""
     for name, model_type in ((CONFIG, None), (GOOGLE_CONFIG, "bert")):
         if (directory / name).is_file():
             config = Config.of(directory / name)
             if model_type:
                 config.values.setdefault("model_type", model_type)
             return config
+    if find_checkpoint(directory) is None:
+        _refuse(directory)
+    return None
+
+
+def _refuse(directory: pathlib.Path) -> NoReturn:
     names = ", ".join(sorted(path.name for path in directory.iterdir())) or "nothing"
     raise FileNotFoundError(
         f"A model's directory must hold {CONFIG}. Received: {directory} with {names}"
     )
-
-
-def _filled(family: Family, config: Config, file: TensorFile, task: Any, dtype: Any) -> Any:
-    arguments = _arguments(family, config)
-    arguments.update(variant(family, config, names_in(file), task))
-    config.warn_of_the_rest()
-    return filled(family, arguments, file, dtype)
 
 
 def _arguments(family: Family, config: Config) -> dict[str, Any]:

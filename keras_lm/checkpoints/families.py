@@ -7,6 +7,8 @@ from keras_lm.checkpoints import bert, gpt2
 from keras_lm.checkpoints.config import Config
 from keras_lm.checkpoints.family import BACKBONE, Family
 from keras_lm.checkpoints.matching import has_prefix
+from keras_lm.checkpoints.task_heads import ENDINGS
+from keras_lm.tasks import Task
 
 FAMILIES = {family.model_type: family for family in (bert.FAMILY, gpt2.FAMILY)}
 # Before the model_type of what Transformers has no name for.
@@ -28,16 +30,20 @@ def family_of(config: Config) -> Family:
 
 
 def family_of_model(model: Any) -> Family:
-    """Finds the family of a model.
+    """Finds the family of a model, or of the model beneath a task.
 
     Raises:
         ValueError: there is none.
     """
+    kind = model.backbone.model if isinstance(model, Task) else type(model)
     for family in FAMILIES.values():
-        if type(model) is family.model:
+        if kind is family.model:
             return family
     names = ", ".join(family.model.__name__ for family in FAMILIES.values())
-    raise ValueError(f"A model must be one of {names}. Received: a {type(model).__name__}")
+    raise ValueError(
+        f"A model must be one of {names}, or a task on one of them. "
+        f"Received: a {type(model).__name__}"
+    )
 
 
 def variant(
@@ -80,7 +86,8 @@ def _of_architecture(family: Family, config: Config) -> Mapping[str, Any]:
     if found is None:
         config.refuse(
             "architectures",
-            f"architectures must name one of {', '.join(family.architectures)}; "
+            f"architectures must name one of {', '.join(family.architectures)} or "
+            f"{family.title}[{', '.join(ENDINGS)}]; "
             f'task="{BACKBONE}" loads the model beneath the head.',
         )
     return found

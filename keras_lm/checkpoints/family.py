@@ -39,6 +39,9 @@ class Family:
         optional: arguments that are True where a file holds a tensor: argument -> name. Only where
             there is no head.
         transposed: whether kernels lie as `(out, in)` there.
+        linear: layers whose kernels lie so in any case.
+        title: what the names of its architectures begin with.
+        dropouts: for each task the field of config.json with the rate before its last layer.
         parts: what `{part}` stands for, or None: query, key and value are one kernel there, too.
     """
 
@@ -55,23 +58,39 @@ class Family:
     leftovers: tuple[str, ...] = ()
     optional: Mapping[str, str] = dataclasses.field(default_factory=dict)
     transposed: bool = True
+    linear: tuple[str, ...] = ()
+    title: str = ""
+    dropouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = _PARTS
+
+    def path_of(self, variable: Any) -> str:
+        """Gives a weight's path as the table has it: without the names of the models it is in.
+
+        Raises:
+            KeyError: the table has no such weight.
+        """
+        parts = variable.path.split("/")
+        for i in range(len(parts)):
+            if self._row_of("/".join(parts[i:])) is not None:
+                return "/".join(parts[i:])
+        raise KeyError(f"{self.model_type} has no name for {variable.path}")
+
+    def _row_of(self, path: str) -> str | None:
+        """Gives the row of the table that a weight belongs to, the path or the layer's."""
+        general = re.sub(r"block_\d+/", "block_{i}/", path)
+        layer = f"{general.rpartition('/')[0]}/"
+        return general if general in self.names else layer if layer in self.names else None
 
     def names_of(self, path: str) -> tuple[str, ...]:
         """Gives the names of the tensors that make a weight, side by side.
 
         Args:
-            path: of the weight, without the model's own name.
-
-        Raises:
-            KeyError: the table has no such weight.
+            path: of the weight, as of `path_of`.
         """
         number = re.search(r"block_(\d+)/", path)
-        general = re.sub(r"block_\d+/", "block_{i}/", path)
-        layer, _, leaf = general.rpartition("/")
-        theirs = self.names.get(general)
-        if theirs is None:
-            theirs = self.names[f"{layer}/"] + _LEAVES[leaf]
+        row = self._row_of(path)
+        assert row is not None
+        theirs = self.names[row] + (_LEAVES[path.rpartition("/")[2]] if row[-1] == "/" else "")
         theirs = theirs.replace("{i}", number[1] if number else "")
         return tuple(theirs.replace("{part}", part) for part in self._parts_in(theirs))
 
@@ -98,4 +117,5 @@ class Family:
 
     def lies_transposed(self, path: str) -> bool:
         """Says whether a weight lies the other way round in a file."""
-        return self.transposed and path.endswith("/kernel")
+        layer, _, leaf = path.rpartition("/")
+        return leaf == "kernel" and (self.transposed or f"{layer}/" in self.linear)

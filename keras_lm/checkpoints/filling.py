@@ -1,6 +1,5 @@
 """Builds a model and fills it with the tensors of a file, all of it or nothing."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from keras_lm.checkpoints.family import Family
@@ -12,30 +11,35 @@ from keras_lm.models import abstract
 
 
 def filled(
-    family: Family, arguments: Mapping[str, Any], file: TensorFile, dtype: Any = None
+    make: Any,
+    family: Family,
+    vocab_size: int,
+    file: TensorFile,
+    dtype: Any = None,
 ) -> Any:
     """Makes a model.
 
     Args:
-        family: of the model.
-        arguments: of its constructor.
+        make: makes it, without weights; takes `dtype`.
+        family: of the model, or of that beneath it.
+        vocab_size: of the model.
         file: what fills it.
         dtype: of the model, or None.
 
     Raises:
         ValueError: the file does not hold what the model needs.
     """
-    _check_vocabulary(family, arguments["vocab_size"], file)
-    model = family.model(**arguments, dtype=dtype)
+    _check_vocabulary(family, vocab_size, file)
+    model = make(dtype=dtype)
     try:
         with undrawn(num_values(file)):
             model.build()
     except TooLargeError:
         # Without memory for the weights: it has the names and shapes that the error will tell of.
-        match(abstract(family.model, **arguments), family, file)
+        match(abstract(make), family, file)
         raise ValueError(
             "A file must hold every number of the model. "
-            f"Received: {num_values(file)} numbers for a model with {dict(arguments)}"
+            f"Received: {num_values(file)} numbers for a larger {type(model).__name__}"
         ) from None
     assign(match(model, family, file), file)
     return model

@@ -19,6 +19,9 @@ NAMES = {
     "decoder/block_{i}/feed_forward_out/": "transformer.h.{i}.mlp.c_proj.",
     "decoder/block_{i}/feed_forward_norm/": "transformer.h.{i}.ln_2.",
     "decoder/norm/": "transformer.ln_f.",
+    "classifier/": "score.",
+    "token_classifier/": "classifier.",
+    "span/": "qa_outputs.",
 }
 
 
@@ -100,4 +103,7 @@ FAMILY = Family(
     # Masks that older versions kept among the weights.
     leftovers=(r"(^|\.)h\.\d+\.attn\.(bias|masked_bias)$",),
     transposed=False,
+    linear=("classifier/", "token_classifier/", "span/"),
+    title="GPT2",
+    dropouts={"token_classification": "classifier_dropout"},
 )

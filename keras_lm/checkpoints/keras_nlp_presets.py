@@ -3,6 +3,7 @@
 The numbers are those of keras-nlp's own backbone. While it is loaded, both models are in memory.
 """
 
+import functools
 import importlib
 import json
 import pathlib
@@ -70,7 +71,8 @@ def load_preset(name: str, task: Any = None, dtype: Any = None) -> Any:
     if task is not None:
         arguments["heads"] = family.heads_of(task)
     weights = BackboneWeights(name, theirs)
-    model = filled(family, arguments, weights, dtype)
+    make = functools.partial(family.model, **arguments)
+    model = filled(make, family, arguments["vocab_size"], weights, dtype)
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(library, name, kind, pathlib.Path(folder))
         nothing = Config({}, pathlib.Path(name))

@@ -45,12 +45,6 @@ class Match(NamedTuple):
     tied: list[tuple[str, str]]
 
 
-def path_in(variable: Any, model: Any) -> str:
-    """Gives a weight's path without the name of the model it belongs to."""
-    path = f"/{variable.path}"
-    return path.partition(f"/{model.name}/")[2] or variable.path
-
-
 def names_in(file: TensorFile) -> dict[str, str]:
     """Gives each tensor's name by the name that it has today: norms once had a gamma and a beta."""
     found = {}
@@ -87,7 +81,7 @@ def match(model: Any, family: Family, file: TensorFile, known: Iterable[str] = (
     used: set[str] = set()
     found = []
     for variable in model.weights:
-        path = path_in(variable, model)
+        path = family.path_of(variable)
         names = [_without(name, prefix) for name in family.names_of(path)]
         names = [_present(name, present, twins) for name in names]
         used.update(names)

@@ -20,10 +20,12 @@ from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
+from keras_lm.checkpoints.task_heads import task_fields
 from keras_lm.checkpoints.transfer import tensors_to_write
+from keras_lm.tasks import Task
 
 # Arguments that say how a model is used here, not what it is.
-_NOT_SIZES = ("heads", "tokenizer", "name", "dtype", "trainable")
+_NOT_SIZES = ("heads", "tokenizer", "name", "dtype", "trainable", "embedding")
 
 
 def save(
@@ -78,19 +80,27 @@ def save(
 
 def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str, Any]:
     """Gives the fields of config.json."""
-    values = {k: v for k, v in model.constructor_arguments.items() if k not in _NOT_SIZES}
-    architecture = architecture_of(family, model)
-    fields = family.fields(values) if architecture else None
+    task = isinstance(model, Task)
+    given = model.backbone.arguments if task else model.constructor_arguments
+    values = {name: value for name, value in given.items() if name not in _NOT_SIZES}
+    headed = task_fields(family, model) if task else _architectures(family, model)
+    fields = family.fields(values) if headed else None
     companions: Companions = getattr(model, "companions", Companions())
     ids = {} if model.tokenizer is companions.tokenizer else ids_of(model)
     known = {**companions.fields, **ids}
     dtype = dtype or tf.as_dtype(model.weights[0].dtype).name
     if fields is None:
-        own = {**values, "heads": list(model.heads)}
-        said = {"model_type": f"{OWN}{family.model_type}", "arguments": own}
-        return {**known, **said, "torch_dtype": dtype}
-    said = {"model_type": family.model_type, "architectures": [architecture]}
-    return {**known, **said, **fields, "torch_dtype": dtype}
+        own = {**values, "heads": [] if task else list(model.heads)}
+        fields = {"model_type": f"{OWN}{family.model_type}", "arguments": own}
+        headed = headed if task else {}
+    else:
+        fields["model_type"] = family.model_type
+    return {**known, **fields, **headed, "torch_dtype": dtype}
+
+
+def _architectures(family: Family, model: Any) -> dict[str, Any]:
+    name = architecture_of(family, model)
+    return {"architectures": [name]} if name else {}
 
 
 def _files(

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.checkpoints.family import Family
-from keras_lm.checkpoints.matching import Match, Source, path_in
+from keras_lm.checkpoints.matching import Match, Source
 from keras_lm.checkpoints.safetensors_writing import TensorToWrite
 from keras_lm.checkpoints.tensors import TensorFile
 
@@ -43,7 +43,7 @@ def tensors_to_write(
     """
     tensors = []
     for variable in model.weights:
-        path = path_in(variable, model)
+        path = family.path_of(variable)
         names = family.names_of(path)
         if not with_prefix:
             names = tuple(name.removeprefix(family.prefix) for name in names)

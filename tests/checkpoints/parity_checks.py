@@ -13,20 +13,34 @@ def assert_same(model, inputs, outputs, atol=1e-5):
     """
     inputs = {name: np.asarray(value) for name, value in inputs.items()}
     outputs = {name: np.asarray(value) for name, value in outputs.items()}
+    seen = np.ones(inputs["token_ids"].shape, "bool")
+    if type(model).__name__ == "RoBERTa":
+        # Transformers gives padding a position of its own, which nothing that counts can see.
+        seen = inputs["padding_mask"]
+    if "start" in outputs:
+        seen = inputs["padding_mask"]  # An answer does not stand in the padding here.
+
+    def assert_close(ours, theirs):
+        ours = np.asarray(ours)
+        assert ours.shape == theirs.shape
+        if ours.shape[:2] == seen.shape:
+            ours, theirs = ours[seen], theirs[seen]
+        np.testing.assert_allclose(ours, theirs, atol=atol, rtol=0)
+
     found = model(inputs)
     heads = set(outputs) & set(model.HEADS)
     assert heads == set(model.heads)
     logits = found if isinstance(found, dict) else dict.fromkeys(heads, found)
     for head in heads:
-        np.testing.assert_allclose(logits[head], outputs[head], atol=atol, rtol=0)
+        assert_close(logits[head], outputs[head])
     stack = model.encoder if hasattr(model, "encoder") else model.decoder
     last, states = stack(inputs, return_hidden_states=True)
     # Theirs end with the last norm, where there is one.
     states = [*states[:-1], last]
     assert sum(name.startswith("hidden_") for name in outputs) == len(states)
     for i, state in enumerate(states):
-        np.testing.assert_allclose(state, outputs[f"hidden_{i}"], atol=atol, rtol=0)
+        assert_close(state, outputs[f"hidden_{i}"])
     if "pooler" in outputs:
-        np.testing.assert_allclose(model.pooler(last[:, 0]), outputs["pooler"], atol=atol, rtol=0)
+        assert_close(model.pooler(last[:, 0]), outputs["pooler"])
     if not heads:
-        np.testing.assert_allclose(found, last, atol=0)
+        np.testing.assert_array_equal(found, last)

@@ -39,6 +39,17 @@ _GPT2_ODD = {
     "reorder_and_upcast_attn": True,
 }
 
+_LABELS = {"id2label": {0: "no", 1: "yes", 2: "perhaps"}}
+
+# Whose logits are those of one head.
+HEADS = {
+    "BertForMaskedLM": "masked_lm",
+    "BertForNextSentencePrediction": "next_sentence",
+    "GPT2LMHeadModel": "causal_lm",
+    "ForSequenceClassification": "text_classification",
+    "ForTokenClassification": "token_classification",
+}
+
 # Architecture, sizes; the name is that of the golden file.
 GOLDEN = {
     "bert_pretraining": ("BertForPreTraining", _BERT),
@@ -48,6 +59,10 @@ GOLDEN = {
     "gpt2_lm": ("GPT2LMHeadModel", _GPT2),
     "gpt2_odd": ("GPT2LMHeadModel", {**_GPT2, **_GPT2_ODD}),
     "gpt2_model": ("GPT2Model", {**_GPT2, "n_layer": 1}),
+    "bert_text": ("BertForSequenceClassification", {**_BERT, **_LABELS}),
+    "bert_token": ("BertForTokenClassification", {**_BERT, **_LABELS}),
+    "bert_answer": ("BertForQuestionAnswering", _BERT),
+    "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
 }
 LIVE = {
     **GOLDEN,
@@ -56,6 +71,11 @@ LIVE = {
         f"bert_{activation}": ("BertForMaskedLM", {**_BERT, "hidden_act": activation})
         for activation in ("relu", "mish", "tanh", "relu6", "gelu_fast", "sigmoid", "linear")
     },
+    "bert_text_odd": ("BertForSequenceClassification", {**_BERT, **_BERT_ODD, "num_labels": 1}),
+    "bert_token_odd": ("BertForTokenClassification", {**_BERT, **_BERT_ODD}),
+    "bert_answer_odd": ("BertForQuestionAnswering", {**_BERT, **_BERT_ODD}),
+    "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS}),
+    "gpt2_answer": ("GPT2ForQuestionAnswering", _GPT2),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
 }
 
@@ -79,11 +99,14 @@ def inputs_for(model, seed=1):
     """Gives ids of rows of different lengths, and segments where the model has them."""
     generator = torch.Generator().manual_seed(seed)
     config = model.config
-    ids = torch.randint(3, config.vocab_size, (3, 7), generator=generator)
+    # Above the ids of padding: some models look at them.
+    ids = torch.randint(5, config.vocab_size, (3, 7), generator=generator)
     inputs = {
         "token_ids": ids,
         "padding_mask": torch.arange(7)[None] < torch.tensor([7, 5, 1])[:, None],
     }
+    if config.pad_token_id is not None:
+        ids[~inputs["padding_mask"]] = config.pad_token_id
     num_segments = getattr(config, "type_vocab_size", 0)
     if config.model_type in ("bert", "electra") and num_segments > 1:
         inputs["segment_ids"] = torch.randint(0, num_segments, (3, 7), generator=generator)
@@ -102,15 +125,14 @@ def outputs_of(model, inputs):
         found = model(**given, output_hidden_states=True)
     outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
     architecture = type(model).__name__
+    head = next((head for ending, head in HEADS.items() if architecture.endswith(ending)), None)
     if architecture == "BertForPreTraining":
         outputs["masked_lm"] = found.prediction_logits
         outputs["next_sentence"] = found.seq_relationship_logits
-    elif architecture == "BertForNextSentencePrediction":
-        outputs["next_sentence"] = found.logits
-    elif architecture == "BertForMaskedLM":
-        outputs["masked_lm"] = found.logits
-    elif architecture == "GPT2LMHeadModel":
-        outputs["causal_lm"] = found.logits
     elif architecture == "BertModel":
         outputs["pooler"] = found.pooler_output
+    elif architecture.endswith("ForQuestionAnswering"):
+        outputs["start"], outputs["end"] = found.start_logits, found.end_logits
+    elif head:
+        outputs[head] = found.logits
     return outputs

@@ -10,7 +10,6 @@ import pytest
 import safetensors.numpy
 
 from keras_lm.checkpoints import load, save
-from keras_lm.checkpoints.matching import path_in
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.zip"))
@@ -42,7 +41,7 @@ def test_a_model_that_is_saved_and_loaded_again_is_the_same_bit_for_bit(golden, 
     save(model, tmp_path)
     again = load(tmp_path)
     assert again.heads == model.heads
-    paths = [[path_in(v, m) for v in m.weights] for m in (again, model)]
+    paths = [[v.path.partition("/")[2] for v in m.weights] for m in (again, model)]
     assert paths[0] == paths[1]
     for ours, theirs in zip(again.weights, model.weights, strict=True):
         np.testing.assert_array_equal(ours, theirs)
