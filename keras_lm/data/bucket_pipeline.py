@@ -33,6 +33,7 @@ class BucketPipeline(Pipeline):
         drop_remainder: whether what does not fill a batch is left out.
         batch_multiple: of what a smaller batch has a multiple of rows, too.
         start_step: the first step, counted over all epochs.
+        token_counts: see `Pipeline`.
 
     Attributes:
         buckets: a list of `Bucket`.
@@ -52,6 +53,7 @@ class BucketPipeline(Pipeline):
         drop_remainder: bool = True,
         batch_multiple: int = 1,
         start_step: int = 0,
+        token_counts: np.ndarray | None = None,
     ):
         self.buckets = list(buckets)
         size_K = np.array([bucket.batch_size for bucket in buckets], np.int64)
@@ -82,7 +84,9 @@ class BucketPipeline(Pipeline):
                     np.cumsum(steps_K) - steps_K,
                 )
             ]
-        super().__init__(steps_per_epoch=int(steps_K.sum()), start_step=start_step)
+        super().__init__(
+            steps_per_epoch=int(steps_K.sum()), start_step=start_step, token_counts=token_counts
+        )
 
     def step(self, step: Tensor) -> Any:
         """Batch number `step`, an integer scalar counted over all epochs."""

@@ -5,6 +5,7 @@ N tokens, R rows, B batch, T length.
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.data import checks
@@ -75,8 +76,9 @@ def causal_lm(
     documents = read_documents(source, texts, document, keep_blank_lines=True)
     end_id = tokenizer.end_id
     whole = (["\n".join(lines)] for lines in documents)
+    corpus = encode(whole, tokenizer, end_id=end_id)
     with tf.device("CPU:0"):
-        ids = tf.constant(encode(whole, tokenizer, end_id=end_id).ids)
+        ids = tf.constant(corpus.ids)
 
     def batch(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         del seed  # there is nothing to draw
@@ -97,4 +99,5 @@ def causal_lm(
         seed=seed,
         shuffle=shuffle,
         start_step=start_step,
+        token_counts=np.bincount(corpus.ids, minlength=tokenizer.vocab_size),
     )

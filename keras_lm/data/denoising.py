@@ -144,6 +144,7 @@ def denoising(
         seed=seed,
         shuffle=shuffle,
         start_step=start_step,
+        token_counts=np.bincount(corpus.ids, minlength=tokenizer.vocab_size),
     )
 
 

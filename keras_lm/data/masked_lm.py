@@ -5,6 +5,7 @@ N tokens, R rows, B batch, T length, P masked positions of a row at most.
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.data import checks
@@ -152,6 +153,7 @@ def masked_lm(
         seed=seed,
         shuffle=shuffle,
         start_step=start_step,
+        token_counts=np.bincount(corpus.ids, minlength=tokenizer.vocab_size),
     )
 
 

@@ -29,14 +29,23 @@ class Pipeline(tf.data.Dataset):
     Args:
         steps_per_epoch: int, positive.
         start_step: the first step, counted over all epochs.
+        token_counts: see the attribute.
 
     Attributes:
         steps_per_epoch: int.
         start_step: int.
+        token_counts: how often each id stands in the text, int64 `(V,)`; of pairs, in the targets.
+            Or None.
     """
 
-    def __init__(self, *, steps_per_epoch: int, start_step: int = 0):
-        self.start_step = start_step
+    def __init__(
+        self,
+        *,
+        steps_per_epoch: int,
+        start_step: int = 0,
+        token_counts: np.ndarray | None = None,
+    ):
+        self.start_step, self.token_counts = start_step, token_counts
         self.steps_per_epoch = steps_per_epoch
         # Traced once for this dataset and all endless ones.
         self._traced = tf.function(self.step).get_concrete_function(tf.TensorSpec((), tf.int64))

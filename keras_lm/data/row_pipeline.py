@@ -5,6 +5,7 @@ B batch size, R rows.
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.data.pipeline import DRAWS, ORDER, Batch, Pipeline, seed_for, shuffled
@@ -24,6 +25,7 @@ class RowPipeline(Pipeline):
         seed: any integer of 64 bits.
         shuffle: whether each epoch has an order of its own. Without it, rows come as they stand.
         start_step: the first step, counted over all epochs.
+        token_counts: see `Pipeline`.
 
     Attributes:
         steps_per_epoch: int, R // B.
@@ -41,6 +43,7 @@ class RowPipeline(Pipeline):
         seed: int = 0,
         shuffle: bool = True,
         start_step: int = 0,
+        token_counts: np.ndarray | None = None,
     ):
         if num_rows < batch_size:
             raise ValueError(
@@ -49,7 +52,11 @@ class RowPipeline(Pipeline):
             )
         self._batch, self._num_rows, self._batch_size = batch, num_rows, batch_size
         self._seed, self._shuffle = seed, shuffle
-        super().__init__(steps_per_epoch=num_rows // batch_size, start_step=start_step)
+        super().__init__(
+            steps_per_epoch=num_rows // batch_size,
+            start_step=start_step,
+            token_counts=token_counts,
+        )
 
     def step(self, step: Tensor) -> Any:
         """Batch number `step`, an integer scalar counted over all epochs."""

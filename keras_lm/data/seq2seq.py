@@ -6,6 +6,7 @@ R pairs, B batch, S length of the source rows, T length of the target rows.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.data import checks
@@ -157,6 +158,7 @@ def seq2seq(
         drop_remainder=drop_remainder,
         batch_multiple=batch_multiple,
         start_step=start_step,
+        token_counts=np.bincount(sides[1].ids, minlength=target_tokenizer.vocab_size),
     )
     pipeline.num_too_long = num_too_long
     return pipeline

@@ -34,9 +34,10 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
         hidden: float `(B, T, D)`.
         masked_positions: int `(B, P)`, the places that are predicted. None: every place.
         tokens: the `TokenEmbedding` whose table is shared.
+        logits: False: what the table is multiplied by, in the place of the logits.
 
     Returns:
-        float32 logits `(B, P, V)`, or `(B, T, V)`.
+        float32 logits `(B, P, V)`, or `(B, T, V)`; without logits float, D in the place of V.
     """
 
     def __init__(
@@ -74,10 +75,18 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
         self.built = True
 
     def call(
-        self, hidden: Tensor, masked_positions: Tensor | None = None, *, tokens: TokenEmbedding
+        self,
+        hidden: Tensor,
+        masked_positions: Tensor | None = None,
+        *,
+        tokens: TokenEmbedding,
+        logits: bool = True,
     ) -> Tensor:
         """Predicts; see the class."""
         if masked_positions is not None:
             hidden = tf.gather(hidden, masked_positions, batch_dims=1)
-        logits = tokens.logits(self.norm(self.dense(hidden)))
-        return logits + tf.cast(self.bias, logits.dtype)
+        hidden = self.norm(self.dense(hidden))
+        if not logits:
+            return hidden
+        product = tokens.logits(hidden)
+        return product + tf.cast(self.bias, product.dtype)

@@ -53,6 +53,7 @@ class BERT(LanguageModel):
             `masked_positions`: int `(B, P)`, where to predict masked tokens; left out: everywhere;
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
             within documents and positions restart.
+        logits: False: for `masked_lm` what the token table is multiplied by, float `(B, P, D)`.
 
     Returns:
         By head: `masked_lm`, float32 logits `(B, P, V)`; `next_sentence`, float32 logits
@@ -65,6 +66,7 @@ class BERT(LanguageModel):
     """
 
     HEADS = ("masked_lm", "next_sentence")
+    SAMPLED_HEADS = ("masked_lm",)
     TOKENIZER_ROLES = ("pad", "unk", "cls", "sep", "mask")
 
     def __init__(
@@ -146,19 +148,26 @@ class BERT(LanguageModel):
                 build_once(getattr(self, name), (None, None, self.hidden_size))
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:
         """Encodes and predicts; see the class."""
         inputs = as_inputs(inputs)
         hidden_BTD = self.encoder(inputs, training=training)
         outputs = {}
         if "masked_lm" in self.heads:
             outputs["masked_lm"] = self.masked_lm(
-                hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.embedding.tokens
+                hidden_BTD,
+                inputs.get("masked_positions"),
+                tokens=self.encoder.embedding.tokens,
+                logits=logits,
             )
         if "next_sentence" in self.heads:
             logits_B2 = self.next_sentence(self.pooler(hidden_BTD[:, 0]))
             outputs["next_sentence"] = tf.cast(logits_B2, "float32")
         return by_head(outputs, hidden_BTD)
+
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, D)` that the masked-LM head multiplies by, and its bias `(V,)`."""
+        return self.encoder.embedding.tokens.embeddings, self.masked_lm.bias
 
     def fill_mask(self, texts: str | list[str], top_k: int = 5) -> Any:
         """Fills each `[MASK]` of a text.

@@ -53,6 +53,7 @@ class GPT(LanguageModel):
             needs none, since nothing sees it;
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
             within documents and positions restart.
+        logits: False: what the token table is multiplied by, in the place of the logits.
 
     Returns:
         float32 logits `(B, T, V)`, of the token that follows each; without a head the hidden
@@ -64,6 +65,7 @@ class GPT(LanguageModel):
     """
 
     HEADS = ("causal_lm",)
+    SAMPLED_HEADS = ("causal_lm",)
     TOKENIZER_ROLES = ("end",)
 
     def __init__(
@@ -125,13 +127,18 @@ class GPT(LanguageModel):
         build_once(self.decoder)
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:
         """Decodes and predicts; see the class."""
         hidden_BTD = self.decoder(inputs, training=training)
         outputs = {}
         if "causal_lm" in self.heads:
-            outputs["causal_lm"] = self.decoder.embedding.tokens.logits(hidden_BTD)
+            tokens = self.decoder.embedding.tokens
+            outputs["causal_lm"] = tokens.logits(hidden_BTD) if logits else hidden_BTD
         return by_head(outputs, hidden_BTD)
+
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, D)` that the head multiplies by, and None: it has no bias."""
+        return self.decoder.embedding.tokens.embeddings, None
 
     def prefill(
         self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor

@@ -4,6 +4,7 @@ from keras_lm.training.average_checkpoints import average_checkpoints
 from keras_lm.training.language_model import LanguageModel
 from keras_lm.training.metrics import Perplexity
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
+from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Schedule
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Linear",
     "LossScaleOptimizer",
     "Perplexity",
+    "SampledSoftmax",
     "Schedule",
     "average_checkpoints",
 ]

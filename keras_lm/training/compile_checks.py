@@ -75,3 +75,29 @@ def check_label_smoothing(label_smoothing: float, loss: Any) -> None:
             "label_smoothing is for the losses of the heads; give it to your own loss. "
             f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
         )
+
+
+def check_sampled_softmax(model: Any, sampler: Any, label_smoothing: float, loss: Any) -> None:
+    """Raises where a model cannot be trained with a sampled softmax.
+
+    Args:
+        model: a `LanguageModel`.
+        sampler: a `SampledSoftmax`.
+        label_smoothing: as `compile` takes it.
+        loss: as `compile` takes it.
+
+    Raises:
+        ValueError: there is no head for it, a loss or label smoothing beside it, or it does not fit
+            the vocabulary.
+    """
+    if not set(model.heads) & set(model.SAMPLED_HEADS):
+        raise ValueError(
+            f"sampled_softmax is for the heads {model.SAMPLED_HEADS} of a {type(model).__name__}. "
+            f"Received: heads={model.heads}"
+        )
+    if loss is not None or label_smoothing:
+        raise ValueError(
+            "sampled_softmax stands for the loss, and smooths no labels. "
+            f"Received: loss={loss!r}, label_smoothing={label_smoothing}"
+        )
+    sampler.check(model.vocab_size)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_lm.training.losses import global_mean, token_cross_entropy, yes_no_cross_entropy
 from keras_lm.training.metrics import Perplexity
+from keras_lm.training.sampled_softmax import SampledSoftmax
 
 Tensor = Any
 
@@ -21,9 +22,14 @@ class HeadLosses:
 
     Attributes:
         LOSS_WEIGHTS: factors of heads' losses where `compile` is given none; 1 for all others.
+        SAMPLED_HEADS: the heads that can be trained with a sampled softmax. For these the class has
+            `head_table`, and its `call` takes `logits`: False gives, in the place of their logits,
+            the hidden states that the table is multiplied by.
     """
 
     LOSS_WEIGHTS: ClassVar[dict[str, float]] = {}
+    SAMPLED_HEADS: ClassVar[tuple[str, ...]] = ()
+
     heads: tuple[str, ...]
     _compile_arguments: Any
 
@@ -32,6 +38,12 @@ class HeadLosses:
         """The share of each label that is spread over all classes, as `compile` was told."""
         arguments = self._compile_arguments
         return 0.0 if arguments is None else arguments.values["label_smoothing"]
+
+    @property
+    def sampled_softmax(self) -> SampledSoftmax | None:
+        """What stands for the softmax in training, as `compile` was told."""
+        arguments = self._compile_arguments
+        return None if arguments is None else arguments.values["sampled_softmax"]
 
     @property
     def _default_loss(self) -> bool:
@@ -80,6 +92,14 @@ class HeadLosses:
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
         return [*metrics, Perplexity()] if head == "causal_lm" else metrics
 
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, D)` that a head multiplies by, and its bias `(V,)` or None.
+
+        Args:
+            head: one of `SAMPLED_HEADS`.
+        """
+        raise NotImplementedError
+
     def compute_loss(
         self,
         x: Any = None,
@@ -103,6 +123,31 @@ class HeadLosses:
         """
         if not self._default_loss:
             return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
+        return self._global_loss(self.head_loss, x, y, y_pred, sample_weight)
+
+    def sampled_loss(self, x: Any, y: Any, outputs: Any, sample_weight: Any = None) -> Tensor:
+        """Returns the same for a step of training with a sampled softmax.
+
+        Args:
+            x: as in `compute_loss`.
+            y: as in `compute_loss`.
+            outputs: of the model called with `logits=False`.
+            sample_weight: as in `compute_loss`.
+        """
+        return self._global_loss(self._sampled_head_loss, x, y, outputs, sample_weight)
+
+    def _sampled_head_loss(
+        self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        if head not in self.SAMPLED_HEADS or self.sampled_softmax is None:
+            return self.head_loss(head, labels, outputs, weights)
+        table, bias = self.head_table(head)
+        step = self.optimizer.iterations  # type: ignore[attr-defined]
+        return self.sampled_softmax.cross_entropy(labels, outputs, table, bias, weights, step)
+
+    def _global_loss(
+        self, head_loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
+    ) -> Tensor:
         labels = self._by_head(y, "labels")
         outputs = self._by_head(y_pred, "outputs")
         weights = self._by_head(sample_weight, "sample weights", optional=True)
@@ -110,7 +155,7 @@ class HeadLosses:
         sums, counts = [], []
         for head in self.heads:
             weight = self.head_weights(head, x, labels[head], weights.get(head))
-            loss, weight = self.head_loss(head, labels[head], outputs[head], weight)
+            loss, weight = head_loss(head, labels[head], outputs[head], weight)
             sums.append(tf.reduce_sum(loss * weight))
             counts.append(tf.reduce_sum(weight))
         losses = self.losses  # type: ignore[attr-defined]  # of add_loss and regularizers

@@ -18,6 +18,7 @@ from keras_lm.training.compile_checks import (
     check_can_be_traced,
     check_default_loss,
     check_label_smoothing,
+    check_sampled_softmax,
 )
 from keras_lm.training.fit_data import (
     check_ids,
@@ -30,18 +31,27 @@ from keras_lm.training.has_tokenizer import HasTokenizer
 from keras_lm.training.head_losses import HeadLosses
 from keras_lm.training.keras_overrides import (
     DistributedTraining,
+    TrainsWithoutLogits,
     made_together,
     schedule_of,
     strategy_of,
 )
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
+from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
 
 # What keras.Model itself takes; everything else that reaches the base class is a typing error.
 _KERAS_ARGUMENTS = ("name", "dtype", "trainable")
 
 
-class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTraining, keras.Model):
+class LanguageModel(
+    RecordsArguments,
+    HasTokenizer,
+    HeadLosses,
+    DistributedTraining,
+    TrainsWithoutLogits,
+    keras.Model,
+):
     """Abstract base of the language models.
 
     The arguments of the subclass's constructor are recorded once, when it is called: `get_config`
@@ -160,6 +170,7 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
         learning_rate: Any = None,
         loss_weights: dict[str, float] | None = None,
         label_smoothing: float = 0.0,
+        sampled_softmax: int | SampledSoftmax | None = None,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -192,13 +203,17 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
                 (Szegedy et al. 2016, arXiv:1512.00567, section 7; Vaswani et al. 2017,
                 arXiv:1706.03762, section 5.4). It is for the loss alone, not for the metrics, and
                 leaves heads that answer yes or no as they are.
+            sampled_softmax: for large vocabularies: a number of ids, or a `SampledSoftmax`. A step
+                of training then looks at so many ids, and shows an estimate of the loss and no
+                metrics; evaluation is by the whole softmax. For heads in `SAMPLED_HEADS`.
             jit_compile: as Keras takes it.
             **kwargs: the rest of what `keras.Model.compile` takes.
 
         Raises:
             ValueError: both `optimizer` and `learning_rate` are given; there is no head and no
-                loss; `label_smoothing` is outside 0 .. 1, or given beside a loss; the optimizer or
-                the model was made outside the strategy's scope;
+                loss; `label_smoothing` is outside 0 .. 1, or `sampled_softmax` does not fit the
+                model, or one of them is given beside a loss; the optimizer or the model was made
+                outside the strategy's scope;
                 `jit_compile=True`, or an optimizer that accumulates gradients or overwrites weights
                 with their averages, under a strategy.
         """
@@ -209,6 +224,10 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
         if loss is None:
             check_default_loss(self.heads, self.HEADS, loss_weights)
         check_label_smoothing(label_smoothing, loss)
+        if isinstance(sampled_softmax, int):
+            sampled_softmax = SampledSoftmax(sampled_softmax)
+        if sampled_softmax is not None:
+            check_sampled_softmax(self, sampled_softmax, label_smoothing, loss)
         if optimizer is not None and learning_rate is not None:
             raise ValueError(
                 "learning_rate is that of the default optimizer; give it to your own one. "
@@ -243,6 +262,7 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
             weighted_metrics=weighted_metrics,
             loss_weights=loss_weights,
             label_smoothing=label_smoothing,
+            sampled_softmax=sampled_softmax,
             jit_compile=jit_compile,
             **kwargs,
         )
@@ -311,6 +331,8 @@ class LanguageModel(RecordsArguments, HasTokenizer, HeadLosses, DistributedTrain
         if isinstance(schedule, Schedule):
             epochs = values["epochs"] - values["initial_epoch"]
             schedule.plan(None if n is None else self._updates() + epochs * n)
+        if self.sampled_softmax is not None and self.vocab_size is not None:
+            self.sampled_softmax.count(x, self.vocab_size)
         return super().fit(**values)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
