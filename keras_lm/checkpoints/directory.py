@@ -7,19 +7,21 @@ from typing import Any, NoReturn
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config
 from keras_lm.checkpoints.families import OWN, family_of, variant
-from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.family import BACKBONE, Family
 from keras_lm.checkpoints.filling import filled
 from keras_lm.checkpoints.google_electra import ElectraPart, config_fields, is_electra
 from keras_lm.checkpoints.matching import names_in
 from keras_lm.checkpoints.opening import open_tensors
 from keras_lm.checkpoints.replacing import finish_interrupted
-from keras_lm.checkpoints.task_heads import task_maker, task_named
+from keras_lm.checkpoints.task_heads import task_head
 from keras_lm.checkpoints.tf1 import TF1Checkpoint, find_checkpoint
 
 GOOGLE_CONFIG = "bert_config.json"
 
 
-def load_directory(directory: pathlib.Path, task: Any = None, dtype: Any = None) -> Any:
+def load_directory(
+    directory: pathlib.Path, task: Any = None, dtype: Any = None, labels: Any = None
+) -> Any:
     """Loads a model; see `keras_lm.load`."""
     finish_interrupted(directory)
     config = _read_config(directory)
@@ -32,16 +34,17 @@ def load_directory(directory: pathlib.Path, task: Any = None, dtype: Any = None)
             _refuse(directory)
         family = family_of(config)
         arguments = _arguments(family, config)
-        named = task_named(family, config, task)
-        if named:
-            make = task_maker(family, config, arguments, named)
+        head = task_head(family, config, tensors, task, labels)
+        if head is not None and head.trained:
+            make = functools.partial(head.make, family, arguments)
         else:
-            arguments.update(variant(family, config, names_in(tensors), task))
+            heads = task if head is None else BACKBONE
+            arguments.update(variant(family, config, names_in(tensors), heads))
             make = functools.partial(family.model, **arguments)
         config.warn_of_the_rest()
         model = filled(make, family, arguments["vocab_size"], tensors, dtype)
     model.companions = read_companions(directory, config, model)
-    return model
+    return model if head is None or head.trained else head.on(model, directory)
 
 
 def _read_config(directory: pathlib.Path) -> Config | None:

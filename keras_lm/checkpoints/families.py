@@ -8,7 +8,7 @@ from keras_lm.checkpoints.config import Config
 from keras_lm.checkpoints.family import BACKBONE, Family
 from keras_lm.checkpoints.matching import has_prefix
 from keras_lm.checkpoints.task_heads import ENDINGS
-from keras_lm.tasks import Task
+from keras_lm.tasks import TASKS
 
 FAMILIES = {family.model_type: family for family in (bert.FAMILY, gpt2.FAMILY)}
 # Before the model_type of what Transformers has no name for.
@@ -35,7 +35,7 @@ def family_of_model(model: Any) -> Family:
     Raises:
         ValueError: there is none.
     """
-    kind = model.backbone.model if isinstance(model, Task) else type(model)
+    kind = model.backbone.model if type(model) in TASKS.values() else type(model)
     for family in FAMILIES.values():
         if kind is family.model:
             return family

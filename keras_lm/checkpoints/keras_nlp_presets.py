@@ -14,8 +14,10 @@ import numpy as np
 
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config
+from keras_lm.checkpoints.family import BACKBONE
 from keras_lm.checkpoints.filling import filled
 from keras_lm.checkpoints.keras_nlp_names import BACKBONES, Backbone
+from keras_lm.checkpoints.task_heads import check_labels, is_task, new_head
 from keras_lm.checkpoints.tensors import TensorFile, TensorInfo
 
 _PREFIXES = ("keras_nlp:", "keras_hub:")
@@ -37,18 +39,21 @@ def is_preset_directory(directory: pathlib.Path) -> bool:
     return path.is_file() and "registered_name" in Config.of(path).values
 
 
-def load_preset(name: str, task: Any = None, dtype: Any = None) -> Any:
+def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = None) -> Any:
     """Loads a preset.
 
     Args:
         name: of the preset, or the path of its directory.
-        task: a head or several instead of those that the class offers, or "backbone".
+        task: a head or several instead of those that the class offers, or "backbone"; or a task,
+            which gets a new head.
         dtype: of the model.
+        labels: of the task.
 
     Raises:
         OSError: the preset can't be had.
         ValueError: it is of a class that is not known here, or has no such head.
     """
+    check_labels(task if is_task(task) else None, labels)
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     library = _library()
@@ -68,16 +73,17 @@ def load_preset(name: str, task: Any = None, dtype: Any = None) -> Any:
     family = kind.as_family()
     sizes = {ours: getattr(theirs, size) for ours, size in kind.sizes.items()}
     arguments: dict[str, Any] = {**sizes, **kind.fixed}
+    nothing = Config({}, pathlib.Path(name))
+    head = new_head(family, nothing, task, labels) if is_task(task) else None
     if task is not None:
-        arguments["heads"] = family.heads_of(task)
+        arguments["heads"] = family.heads_of(task if head is None else BACKBONE)
     weights = BackboneWeights(name, theirs)
     make = functools.partial(family.model, **arguments)
     model = filled(make, family, arguments["vocab_size"], weights, dtype)
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(library, name, kind, pathlib.Path(folder))
-        nothing = Config({}, pathlib.Path(name))
         model.companions = read_companions(pathlib.Path(folder), nothing, model)
-    return model
+    return model if head is None else head.on(model, nothing.path)
 
 
 class BackboneWeights(TensorFile):

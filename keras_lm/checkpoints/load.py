@@ -3,19 +3,27 @@
 import os
 import pathlib
 import zipfile
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 
 # Registers every class with Keras, so that a .keras file needs no custom_objects.
 import keras_lm.models
+import keras_lm.tasks
 from keras_lm.checkpoints import hub
 from keras_lm.checkpoints.directory import load_directory
 from keras_lm.checkpoints.keras_nlp_presets import is_preset, is_preset_directory, load_preset
 from keras_lm.training import LanguageModel
 
 
-def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -> LanguageModel:
+def load(
+    path_or_name: str | os.PathLike,
+    task: Any = None,
+    dtype: Any = None,
+    *,
+    labels: Iterable[str] | int | None = None,
+) -> LanguageModel:
     """Loads a model with its weights, its tokenizer and what else lies beside it.
 
     In this order:
@@ -30,15 +38,23 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
       HF_HUB_OFFLINE count.
 
     The heads are those of the architecture that config.json names; one without a head gives
-    `heads=()`. Every tensor is used or named in a warning; every field of config.json that changes
-    the computation is honoured, or refused by name.
+    `heads=()`. `...ForSequenceClassification`, `...ForTokenClassification` and
+    `...ForQuestionAnswering` give a task on the model: `TextClassifier`, `TokenClassifier`,
+    `QuestionAnswering`, with the labels and the problem type of config.json.
+
+    Every tensor is used or named in a warning; every field of config.json that changes the
+    computation is honoured, or refused by name.
 
     Args:
         path_or_name: a path, or a name such as "google-bert/bert-base-uncased".
         task: a head or several ("masked_lm", "causal_lm", ...) to load instead of those that
-            config.json names; "backbone": none of them. None: as config.json says.
+            config.json names; "backbone": none of them; "text_classification",
+            "token_classification" or "question_answering": a task, which gets a new head, and a
+            warning that it must be trained, where nothing has one. None: as config.json says.
         dtype: of the model, as Keras names it ("bfloat16", "mixed_float16", ...), whatever that of
             the file is. None: the global one, which is float32 by default.
+        labels: names of a task's classes, or their number, where config.json has none but LABEL_0
+            and so on.
 
     Returns:
         The model.
@@ -53,22 +69,22 @@ def load(path_or_name: str | os.PathLike, task: Any = None, dtype: Any = None) -
     path = pathlib.Path(path_or_name)
     if path.is_dir():
         if is_preset_directory(path):
-            return load_preset(str(path), task, dtype)
-        return load_directory(path, task, dtype)
+            return load_preset(str(path), task, dtype, labels)
+        return load_directory(path, task, dtype, labels)
     if not path.exists():
         name = path_or_name if isinstance(path_or_name, str) and path.suffix != ".keras" else ""
         if name and is_preset(name):
-            return load_preset(name, task, dtype)
+            return load_preset(name, task, dtype, labels)
         if hub.is_name(name):
-            return load_directory(hub.download(name), task, dtype)
+            return load_directory(hub.download(name), task, dtype, labels)
         raise FileNotFoundError(
             "load takes a .keras file, a model's directory or the name of a model on the hub. "
             f"Received: {path}, which does not exist"
         )
-    if task is not None or dtype is not None:
+    if (task, dtype, labels) != (None, None, None):
         raise ValueError(
-            "A .keras file has its own heads and dtype. "
-            f"Received: {path} with task={task!r}, dtype={dtype!r}"
+            "A .keras file has its own heads, dtype and labels. "
+            f"Received: {path} with task={task!r}, dtype={dtype!r}, labels={labels!r}"
         )
     return _load_keras(path)
 
@@ -87,7 +103,7 @@ def _load_keras(path: pathlib.Path) -> LanguageModel:
         ) from None
     if not isinstance(model, LanguageModel):
         raise ValueError(
-            f"The file must hold one of {', '.join(keras_lm.models.MODELS)}. "
+            f"The file must hold one of {', '.join(keras_lm.models.MODELS)}, or a task. "
             f"Received: {path}, with a {type(model).__name__}"
         )
     if not model.built:

@@ -20,7 +20,7 @@ from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
-from keras_lm.checkpoints.task_heads import task_fields
+from keras_lm.checkpoints.task_heads import task_fields, travelling
 from keras_lm.checkpoints.transfer import tensors_to_write
 from keras_lm.tasks import Task
 
@@ -45,7 +45,7 @@ def save(
     holds the old model or the new one. One process at a time may save to a directory.
 
     Args:
-        model: a `BERT`, `GPT` or another model that `load` gives.
+        model: a `BERT`, `GPT` or another model that `load` gives, or a task on one of them.
         directory: where to; made where it is missing.
         dtype: of the weights in the file: "float32", "float16", "bfloat16" or "float64". None:
             that of the model's weights.
@@ -88,6 +88,7 @@ def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str,
     companions: Companions = getattr(model, "companions", Companions())
     ids = {} if model.tokenizer is companions.tokenizer else ids_of(model)
     known = {**companions.fields, **ids}
+    known = travelling(model, known) if task else known
     dtype = dtype or tf.as_dtype(model.weights[0].dtype).name
     if fields is None:
         own = {**values, "heads": [] if task else list(model.heads)}

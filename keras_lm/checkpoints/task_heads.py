@@ -1,11 +1,21 @@
-"""Tasks by their architectures: which class, which labels, which fields of config.json."""
+"""The heads of tasks: which one a directory has, with which labels, and what is written of it.
 
-from collections.abc import Callable
+A `BertForSequenceClassification` there is a `TextClassifier` on a `BERT` here.
+"""
+
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from keras_lm.checkpoints.config import Config
 from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.label_fields import LABEL_FIELDS, label_fields, labels_of, problem_of
+from keras_lm.checkpoints.matching import names_in
+from keras_lm.checkpoints.tensors import TensorFile
 from keras_lm.tasks import TASKS, Task
+from keras_lm.tasks.labels import label_names
 
 # Behind the family's title, `Bert` or `GPT2`.
 ENDINGS = {
@@ -13,88 +23,180 @@ ENDINGS = {
     "ForTokenClassification": "token_classification",
     "ForQuestionAnswering": "question_answering",
 }
-# Theirs -> ours.
-PROBLEMS = {
-    "single_label_classification": "single_label",
-    "multi_label_classification": "multi_label",
-    "regression": "regression",
+# The last layer of each task, which no file without the task has.
+_LAST = {
+    "text_classification": "classifier/kernel",
+    "token_classification": "token_classifier/kernel",
+    "question_answering": "span/kernel",
 }
+_WITH_LABELS = ("text_classification", "token_classification")
 
 
-def task_named(family: Family, config: Config, task: Any) -> str | None:
-    """Finds the task that is asked for, or that config.json names; None where it is none.
+@dataclasses.dataclass(frozen=True)
+class TaskHead:
+    """The head that a model is loaded with.
 
-    Args:
-        family: of the model beneath.
-        config: its `architectures` count where nothing is asked for.
-        task: as `load` takes it.
+    Attributes:
+        name: of the task.
+        options: of the task's constructor.
+        trained: whether the head is in the file.
     """
-    if task is not None:
-        return task if isinstance(task, str) and task in TASKS else None
-    named = config.get("architectures", None)
-    first = str(named[0]) if isinstance(named, list) and named else ""
-    return ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+
+    name: str
+    options: Mapping[str, Any]
+    trained: bool
+
+    def make(self, family: Family, arguments: Mapping[str, Any], dtype: Any = None) -> Task:
+        """Makes the task on a model without weights, for a file that has those of both."""
+        model = family.model(**{**arguments, "heads": ()}, dtype=dtype)
+        return TASKS[self.name](model, **self.options)
+
+    def on(self, model: Any, path: pathlib.Path) -> Task:
+        """Makes the task of a model that has learnt, with a head that has not, and says so."""
+        task = TASKS[self.name](model, **self.options)
+        task.build()
+        warnings.warn(
+            f"{path} has no head for {self.name}: it is new and has to be trained.", stacklevel=2
+        )
+        return task
 
 
-def task_maker(
-    family: Family, config: Config, arguments: dict[str, Any], task: str
-) -> Callable[..., Task]:
-    """Gives a function that makes the task, on a model of its own.
+def task_head(
+    family: Family, config: Config, file: TensorFile, task: Any = None, labels: Any = None
+) -> TaskHead | None:
+    """Finds the head that a directory is loaded with.
 
     Args:
         family: of the model beneath.
-        config: labels, problem and rate of dropout are read here.
-        arguments: of the model beneath.
-        task: one of `ENDINGS`.
+        config: of the directory: its architecture, what classes are called and what they are for.
+        file: with the weights.
+        task: what is wanted: a task, or something else. None: what the directory has.
+        labels: names of classes, or their number, where the directory has no head or no names.
+
+    Returns:
+        The head, or None where no task is wanted.
 
     Raises:
-        ValueError: labels or a problem that are none.
+        ValueError: the directory has the head of another task, or names that contradict each other,
+            the weights or `labels`; labels are missing, or not needed.
     """
-    own: dict[str, Any] = {}
-    if task in family.dropouts and config.get(family.dropouts[task], None) is not None:
-        own["dropout_rate"] = config.number(family.dropouts[task], 0.0)
-    if task != "question_answering":
-        own["labels"] = _labels(config)
-    if task == "text_classification":
-        own["problem"] = _problem(config, len(own["labels"]))
+    named = config.get("architectures", None)
+    first = str(named[0]) if isinstance(named, list) and named else ""
+    own = ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+    wanted = own if task is None else task if is_task(task) else None
+    check_labels(wanted, labels)
+    if wanted is None:
+        return None
+    if own not in (None, wanted):
+        config.refuse(
+            "architectures",
+            f"What was trained for {own} has no head for {wanted}; load it with "
+            f'task="backbone" for a new {TASKS[wanted].__name__}.',
+        )
+    last = family.names_of(_LAST[wanted])[0]
+    if own is None and (named or last not in names_in(file)):
+        return new_head(family, config, wanted, labels)
+    names = None
+    if wanted in _WITH_LABELS:
+        names = _trained_labels(config, file, last, labels)
+    return TaskHead(wanted, _options(family, config, wanted, names), trained=True)
 
-    def make(dtype: Any = None) -> Task:
-        return TASKS[task](family.model(**{**arguments, "heads": ()}, dtype=dtype), **own)
 
-    return make
+def new_head(family: Family, config: Config, name: str, labels: Any = None) -> TaskHead:
+    """Gives a head for what has none; see `task_head`.
+
+    Raises:
+        ValueError: labels are missing.
+    """
+    names = None
+    if name in _WITH_LABELS:
+        names = labels_of(config) if labels is None else label_names(labels)
+        if names is None:
+            raise ValueError(
+                f"A new head for {name} needs labels=[...], the names of its classes. "
+                f"Received: labels=None, and {config.path} names none"
+            )
+    return TaskHead(name, _options(family, config, name, names), trained=False)
 
 
-def task_fields(family: Family, model: Task) -> dict[str, Any]:
+def is_task(task: Any) -> bool:
+    """Says whether a text names a task, and no heads of a model."""
+    return isinstance(task, str) and task in TASKS
+
+
+def check_labels(name: str | None, labels: Any) -> None:
+    """Raises for labels of what has none.
+
+    Args:
+        name: of the task, or None.
+        labels: as `load` takes them.
+
+    Raises:
+        ValueError: there are labels, and no task with labels.
+    """
+    if labels is not None and name not in _WITH_LABELS:
+        raise ValueError(
+            f"labels are for {' and '.join(_WITH_LABELS)}. "
+            f"Received: labels={labels!r} for {name or 'a model without a task'}"
+        )
+
+
+def _trained_labels(config: Config, file: TensorFile, last: str, labels: Any) -> tuple[str, ...]:
+    """Gives the names of the classes of a head that is in the file."""
+    info = file.infos.get(names_in(file).get(last, ""))
+    own = labels_of(config)
+    number = len(own or (0, 1)) if info is None else info.shape[0]
+    if own is not None and len(own) != number:
+        field = "num_labels" if config.get("id2label", None) is None else "id2label"
+        config.refuse(field, f"{field} must be of the {number} classes that {last} has.")
+    generic = label_names(number)
+    own = own or generic
+    wanted = own if labels in (None, number) else label_names(labels)
+    if len(wanted) != number or own not in (wanted, generic):
+        config.refuse("id2label", f"What is loaded must have the classes {wanted}.")
+    return wanted
+
+
+def _options(
+    family: Family, config: Config, name: str, labels: tuple[str, ...] | None
+) -> dict[str, Any]:
+    options: dict[str, Any] = {} if labels is None else {"labels": labels}
+    if name == "text_classification":
+        options["problem"] = problem_of(config, len(labels or ()))
+    field = family.dropouts.get(name)
+    if field is not None and config.get(field, None) is not None:
+        options["dropout_rate"] = config.number(field, 0.0)
+    return options
+
+
+def task_fields(family: Family, task: Task) -> dict[str, Any]:
     """Gives the fields of config.json that say what a task is."""
-    (task,) = (name for name, kind in TASKS.items() if type(model) is kind)
-    (ending,) = (ending for ending, name in ENDINGS.items() if name == task)
+    (name,) = (name for name, kind in TASKS.items() if type(task) is kind)
+    (ending,) = (ending for ending, named in ENDINGS.items() if named == name)
     fields: dict[str, Any] = {"architectures": [family.title + ending]}
-    if hasattr(model, "labels"):
-        fields["id2label"] = {str(i): name for i, name in enumerate(model.labels)}
-        fields["label2id"] = {name: i for i, name in enumerate(model.labels)}
-    if hasattr(model, "problem"):
-        theirs = {ours: theirs for theirs, ours in PROBLEMS.items()}
-        fields["problem_type"] = theirs[model.problem]
-    if task in family.dropouts:
-        fields[family.dropouts[task]] = model.dropout_rate
+    if hasattr(task, "labels"):
+        fields |= label_fields(task.labels, getattr(task, "problem", None))
+    if name in family.dropouts:
+        fields[family.dropouts[name]] = task.dropout_rate
+    elif task.dropout_rate != task.family_dropout_rate:
+        warnings.warn(
+            f"A {fields['architectures'][0]} has no field for the dropout before its last layer; "
+            f"dropout_rate={task.dropout_rate} is not saved.",
+            stacklevel=2,
+        )
     return fields
 
 
-def _labels(config: Config) -> tuple[str, ...]:
-    """Gives the names of the classes in their order; without names there are two."""
-    names = config.get("id2label", None)
-    if names is None:
-        return tuple(f"LABEL_{i}" for i in range(config.size("num_labels", 2)))
-    if not isinstance(names, dict) or sorted(names) != sorted(map(str, range(len(names)))):
-        config.refuse("id2label", "id2label must name each class by its number, from 0 on.")
-    return tuple(names[str(i)] for i in range(len(names)))
+def travelling(task: Task, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the fields that came with the model beneath and stay true of the task.
 
-
-def _problem(config: Config, num_labels: int) -> str:
-    """Gives the problem; where nothing is said Transformers takes a single label to be a number."""
-    problem = config.get("problem_type", None)
-    if problem is None:
-        return "regression" if num_labels == 1 else "single_label"
-    if problem not in PROBLEMS:
-        config.refuse("problem_type", f"problem_type must be one of {', '.join(PROBLEMS)}.")
-    return PROBLEMS[problem]
+    Args:
+        task: to be saved.
+        fields: special ids, labels of what the model was before, and so on.
+    """
+    kept = {name: value for name, value in fields.items() if name not in LABEL_FIELDS}
+    end = kept.get("eos_token_id")
+    if task.head_kind.token == "last" and kept.get("pad_token_id") is None and isinstance(end, int):
+        # Transformers finds the last token by it, and reads one row at a time without it.
+        kept["pad_token_id"] = end
+    return kept

@@ -53,8 +53,7 @@ class QuestionAnswering(Task):
         self, model: LanguageModel, *, dropout_rate: float | None = None, **kwargs: Any
     ) -> None:
         super().__init__(model, heads=self.HEADS, **kwargs)
-        self.dropout_rate = self.dropout_rate_of(dropout_rate, self.head_kind.answer_dropout)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self.dropout = self.head_dropout(dropout_rate, self.head_kind.answer_dropout)
         self.span = self.head_layer(2, "span")
 
     def build(self, input_shape: Any = None) -> None:

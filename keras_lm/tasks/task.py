@@ -42,6 +42,7 @@ class Task(LanguageModel):
 
     Attributes:
         head_kind: how the model's family is headed.
+        dropout_rate: before the last layer; `family_dropout_rate` where none was given.
         hidden_size: D.
         max_length: as that of the model, and so is `vocab_size`.
 
@@ -146,10 +147,16 @@ class Task(LanguageModel):
     def check_labels(self, labels: Any) -> None:
         """Raises for labels in a NumPy array that can't be; for a subclass to fill in."""
 
-    def dropout_rate_of(self, rate: float | None, kind: float | None) -> float:
-        """Returns the rate that was given, else that of the family, else that of the model."""
-        own = self.backbone.arguments["dropout_rate"]
-        return next(value for value in (rate, kind, own) if value is not None)
+    def head_dropout(self, rate: float | None, kind: float | None) -> keras.layers.Dropout:
+        """Makes the dropout before the last layer.
+
+        Args:
+            rate: what the constructor was given.
+            kind: the rate of the family. None: that of the model.
+        """
+        self.family_dropout_rate = self.backbone.arguments["dropout_rate"] if kind is None else kind
+        self.dropout_rate = self.family_dropout_rate if rate is None else rate
+        return keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
 
     def head_layer(
         self, units: int, name: str, activation: str | None = None, use_bias: bool = True

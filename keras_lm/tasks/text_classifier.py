@@ -76,8 +76,7 @@ class TextClassifier(Task):
         self.record(labels=names)
         self.labels, self.problem = names, problem
         kind = self.head_kind
-        self.dropout_rate = self.dropout_rate_of(dropout_rate, kind.text_dropout)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self.dropout = self.head_dropout(dropout_rate, kind.text_dropout)
         self.dense: Any = None
         if kind.dense is not None:
             own = getattr(model, kind.dense, None)

@@ -64,8 +64,7 @@ class TokenClassifier(Task):
         super().__init__(model, heads=self.HEADS, **kwargs)
         self.record(labels=names)
         self.labels = names
-        self.dropout_rate = self.dropout_rate_of(dropout_rate, self.head_kind.token_dropout)
-        self.dropout = keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        self.dropout = self.head_dropout(dropout_rate, self.head_kind.token_dropout)
         self.token_classifier = self.head_layer(len(names), "token_classifier")
 
     def build(self, input_shape: Any = None) -> None:

@@ -63,6 +63,8 @@ GOLDEN = {
     "bert_token": ("BertForTokenClassification", {**_BERT, **_LABELS}),
     "bert_answer": ("BertForQuestionAnswering", _BERT),
     "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
+    "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS, "n_layer": 1}),
+    "gpt2_answer": ("GPT2ForQuestionAnswering", {**_GPT2, "n_layer": 1}),
 }
 LIVE = {
     **GOLDEN,
@@ -74,8 +76,12 @@ LIVE = {
     "bert_text_odd": ("BertForSequenceClassification", {**_BERT, **_BERT_ODD, "num_labels": 1}),
     "bert_token_odd": ("BertForTokenClassification", {**_BERT, **_BERT_ODD}),
     "bert_answer_odd": ("BertForQuestionAnswering", {**_BERT, **_BERT_ODD}),
-    "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS}),
-    "gpt2_answer": ("GPT2ForQuestionAnswering", _GPT2),
+    "bert_many": (
+        "BertForSequenceClassification",
+        {**_BERT, **_LABELS, "problem_type": "multi_label_classification"},
+    ),
+    "gpt2_token_odd": ("GPT2ForTokenClassification", {**_GPT2, **_GPT2_ODD, **_LABELS}),
+    "gpt2_answer_odd": ("GPT2ForQuestionAnswering", {**_GPT2, **_GPT2_ODD}),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
 }
 

@@ -64,6 +64,10 @@ def test_a_gpt2_has_the_numbers_of_its_backbone(keras_nlp, tmp_path):
     found = ours.decoder({"token_ids": IDS, "padding_mask": MASK})
     np.testing.assert_allclose(found[MASK], wanted[MASK], atol=1e-5)
     assert load(tmp_path, "backbone").heads == ()
+    with pytest.warns(UserWarning, match="has no head for text_classification"):
+        assert load(tmp_path, "text_classification", labels=["a", "b"]).labels == ("a", "b")
+    with pytest.raises(ValueError, match="labels are for"):
+        load(tmp_path, labels=["a", "b"])
 
 
 def test_a_bert_brings_its_tokenizer_as_keras_nlp_has_it(keras_nlp, tmp_path):
