@@ -1,7 +1,8 @@
 """Keras layers that the models are made of; each serializes and works by itself."""
 
-from keras_lm.layers.attention import KVCache, MultiHeadAttention
+from keras_lm.layers.attention import MultiHeadAttention
 from keras_lm.layers.block import TransformerBlock
+from keras_lm.layers.cache import KVCache, StartCache
 from keras_lm.layers.decoder import DecoderCache, TransformerDecoder
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.embedding import TokenEmbedding
@@ -17,6 +18,7 @@ __all__ = [
     "MaskedLMHead",
     "MultiHeadAttention",
     "PositionalEncoding",
+    "StartCache",
     "TextEmbedding",
     "TokenEmbedding",
     "TransformerBlock",

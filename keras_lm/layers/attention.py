@@ -3,38 +3,22 @@
 B batch, T queries, S keys, H heads, K width of a head, D width of the output.
 """
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.layers.banded import banded_attention, keys_of_block
 from keras_lm.layers.building import build_once
+from keras_lm.layers.cache import KVCache, StartCache, extend_cache, start_cache
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.initializers import Initializer, fresh
-from keras_lm.layers.masks import banded_mask, causal_mask
+from keras_lm.layers.masks import MASKED, all_of, at_places, document_mask, places_mask
 from keras_lm.layers.rows import flat_rows, shape_of
 
 Tensor = Any
-
-# Added to a score that is masked: large enough to vanish in a float32 softmax, small enough that
-# a row with nothing to see stays finite.
-MASKED = -1e9
-
-
-class KVCache(NamedTuple):
-    """Keys and values of the positions that were read so far, allocated for all that will come.
-
-    Attributes:
-        keys: float `(B, H, S, K)`.
-        values: float `(B, H, S, K)`.
-        position: int32 `(B,)`, how many positions of each row are filled. What stands behind them
-            is never seen, so a row shorter than the others needs no mask.
-    """
-
-    keys: Tensor
-    values: Tensor
-    position: Tensor
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -43,6 +27,10 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
 
     The numbers of `keras.layers.MultiHeadAttention` with the same weights.
     Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.
+
+    A banded layer (`window`) works in blocks: memory and time grow with T x window, not with T x S.
+    It computes the full matrix where blocks would be no smaller, where scores are asked for, where
+    a mask says more than which keys are real, and where `value` is another sequence.
 
     Args:
         num_heads: H.
@@ -64,10 +52,14 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         key: float `(B, S, D)`; None: `value`.
         attention_mask: bool, True = may attend: `(B, S)`, the same for every query; `(B, T, S)`,
             the same for every head; or `(B, H, T, S)`; dimensions of 1 are repeated. With a cache,
-            S is the length of the cache, but that of the query in the call that starts one.
-        cache: a `KVCache`, which the query extends from each row's position on; or an int scalar:
-            the call starts a cache of that many positions, and the query is its beginning. Rows
-            padded on the right get their own length by `cache._replace(position=lengths)`.
+            S is the length that it was started with, but that of the query in the call that starts
+            one.
+        document_ids: int `(B, T)`: a query sees the keys of its own document only. In a
+            self-attention, and not behind a `KVCache`, which does not hold them.
+        cache: a `KVCache`, which the query extends from each row's position on; or a `StartCache`:
+            the call starts one, and the query is its beginning. An int scalar is its `length`. That
+            of a banded layer holds the window alone; T positions that extend it at once see each
+            its own window, and cost T x (T + window).
         return_attention_scores: also return the attention weights, float `(B, H, T, S)`.
         query_mask: bool `(B, T)`, False where the query is padding, which nothing attends to if the
             query is the value, too. Keras passes this itself, for instance behind an embedding with
@@ -81,7 +73,8 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
 
     Raises:
         ValueError: `d_kv` is no multiple of `num_heads`; a rate outside [0, 1); `window` below 1; a
-            cross-attention that is also causal or banded; a query or mask of another rank.
+            cross-attention that is also causal or banded; a query or mask of another rank;
+            `document_ids` where they can't be.
     """
 
     def __init__(
@@ -118,7 +111,8 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             )
         self.num_heads, self.d_model, self.width = num_heads, d_model, width
         self.head_dim = width // num_heads
-        self.causal, self.window, self.cross_attention = causal, window, cross_attention
+        self.causal, self.cross_attention = causal, cross_attention
+        self.window: Any = window
 
         def projection(parts: int, name: str) -> Dense:
             return Dense(
@@ -166,6 +160,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         key: Tensor | None = None,
         *,
         attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
         cache: Any = None,
         return_attention_scores: bool = False,
         mask: Tensor | None = None,
@@ -179,35 +174,57 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
                 f"query must have the shape (B, T, D). Received: shape {tuple(query.shape)}"
             )
         batch, length = shape_of(query)[:2]
-        offset: Tensor = 0
         cached = isinstance(cache, KVCache)
+        alone = (value is None or value is query) and (key is None or key is query)
+        if document_ids is not None and (cached or self.cross_attention or not alone):
+            raise ValueError(
+                "document_ids are for a self-attention without a KVCache. Received: document_ids, "
+                f"cross_attention={self.cross_attention}, cache={type(cache).__name__}"
+            )
+        own_BT = mask if query_mask is None else query_mask
+        real_BS = own_BT if value is None else value_mask
+        if cached or (self.cross_attention and value is None):
+            real_BS = None
+        near: Tensor | None = None
         if cached and self.cross_attention:
             query_BHTK = self._heads(self.query.columns(flat_rows(query)), batch)
             key_BHSK, value_BHSK = cache.keys, cache.values
         else:
             query_BHTK, key_BHSK, value_BHSK = self._projections(query, value, key)
             if cached:
-                offset = cache.position
-                key_BHSK = write(cache.keys, key_BHSK, offset)
-                value_BHSK = write(cache.values, value_BHSK, offset)
-                cache = KVCache(key_BHSK, value_BHSK, offset + length)
+                place_BT = cache.position[:, None] + tf.range(length)
+                key_BHSK, value_BHSK, place_BS, cache = extend_cache(
+                    cache, key_BHSK, value_BHSK, self.window
+                )
+                near = places_mask(place_BT, place_BS, causal=True, window=self.window)
+                if attention_mask is not None and self.window is not None:
+                    attention_mask = at_places(attention_mask, place_BS)
             elif cache is not None:
-                cache = start_cache(key_BHSK, value_BHSK, cache)
+                start = cache if isinstance(cache, StartCache) else StartCache(cache)
+                cache = start_cache(key_BHSK, value_BHSK, start, self.window)
 
-        score_BHTS = tf.matmul(query_BHTK, key_BHSK, transpose_b=True)
-        # A softmax in half precision loses the tail, and MASKED overflows.
-        score_BHTS = tf.cast(score_BHTS, "float32")
-        seen = self._seen(length, shape_of(key_BHSK)[2], offset, attention_mask)
-        own_BT = mask if query_mask is None else query_mask
-        real_BS = own_BT if value is None else value_mask
-        if real_BS is not None and not (cached or (self.cross_attention and value is None)):
-            real_B11S = tf.cast(real_BS, "bool")[:, None, None]
-            seen = real_B11S if seen is None else seen & real_B11S
-        if seen is not None:
-            score_BHTS += tf.where(seen, 0.0, MASKED)
-        weight_BHTS = tf.cast(tf.nn.softmax(score_BHTS), value_BHSK.dtype)
-        weight_BHTS = self.dropout(weight_BHTS, training=training)
-        mixed_BTHK = tf.transpose(tf.matmul(weight_BHTS, value_BHSK), [0, 2, 1, 3])
+        allowed = all_of(attention_mask, real_BS)
+        parts = query_BHTK, key_BHSK, value_BHSK
+        weight_BHTS: Any = None
+        if alone and not (cached or return_attention_scores) and self._blocks_do(length, allowed):
+            real = None if allowed is None else allowed[:, 0, 0] & tf.ones([1, length], "bool")
+            mixed_BHTK = banded_attention(
+                *parts,
+                self.window,
+                causal=self.causal,
+                real=real,
+                document_ids=document_ids,
+                dropout=functools.partial(self.dropout, training=training),
+            )
+        else:
+            if not cached and (self.causal or self.window is not None):
+                place_1T, place_1S = (tf.range(shape_of(x)[2])[None] for x in parts[:2])
+                near = places_mask(place_1T, place_1S, causal=self.causal, window=self.window)
+            within = None if document_ids is None else document_mask(document_ids)
+            seen = all_of(allowed, near, within)
+            weight_BHTS = self._weights(query_BHTK, key_BHSK, seen, training)
+            mixed_BHTK = tf.matmul(weight_BHTS, value_BHSK)
+        mixed_BTHK = tf.transpose(mixed_BHTK, [0, 2, 1, 3])
         output_ND = self.output_projection.columns(tf.reshape(mixed_BTHK, [-1, self.width]))
         output_BTD = tf.reshape(output_ND, [batch, length, self.d_model])
 
@@ -248,58 +265,21 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         heads = tf.transpose(split, [0, 2, 1, 3])
         return heads * self._scale(heads) if scaled else heads
 
-    def _seen(self, length: Tensor, keys: Tensor, offset: Tensor, mask: Tensor) -> Tensor | None:
-        """Combines all reasons to hide a key: bool, broadcastable to `(B, H, T, S)`, or None."""
-        cached = isinstance(offset, tf.Tensor)
-        seen = None
-        if self.causal or (cached and not self.cross_attention):
-            seen = causal_mask(length, keys, offset, self.window)[:, None]
-        elif self.window is not None:
-            seen = banded_mask(length, keys, self.window)[:, None]
-        if mask is None:
-            return seen
-        rank = len(mask.shape)
-        if rank not in (2, 3, 4):
-            raise ValueError(
-                "attention_mask must have the shape (B, S), (B, T, S) or (B, H, T, S). "
-                f"Received: shape {tuple(mask.shape)}"
-            )
-        mask = tf.cast(mask, "bool")
-        mask = mask[:, None, None] if rank == 2 else mask[:, None] if rank == 3 else mask
-        return mask if seen is None else seen & mask
+    def _weights(
+        self, query_BHTK: Tensor, key_BHSK: Tensor, seen: Tensor | None, training: bool | None
+    ) -> Tensor:
+        """Gives the attention weights, float `(B, H, T, S)`."""
+        score_BHTS = tf.matmul(query_BHTK, key_BHSK, transpose_b=True)
+        # A softmax in half precision loses the tail, and MASKED overflows.
+        score_BHTS = tf.cast(score_BHTS, "float32")
+        if seen is not None:
+            score_BHTS += tf.where(seen, 0.0, MASKED)
+        weight_BHTS = tf.cast(tf.nn.softmax(score_BHTS), key_BHSK.dtype)
+        return self.dropout(weight_BHTS, training=training)
 
-
-def start_cache(keys: Tensor, values: Tensor, length: Tensor) -> KVCache:
-    """Allocates a cache of `length` positions that begins with these.
-
-    Args:
-        keys: float `(B, H, T, K)`.
-        values: float `(B, H, T, K)`.
-        length: S, int scalar, at least T.
-    """
-    batch, _, filled, _ = shape_of(keys)
-    behind = [[0, 0], [0, 0], [0, length - filled], [0, 0]]
-    return KVCache(tf.pad(keys, behind), tf.pad(values, behind), tf.fill([batch], filled))
-
-
-def write(cache: Tensor, new: Tensor, position: Tensor) -> Tensor:
-    """Replaces T positions of each row, from that row's own position on.
-
-    TensorFlow updates the buffer in place where nobody else holds it, as in a decode loop.
-
-    Args:
-        cache: float `(B, H, S, K)`.
-        new: float `(B, H, T, K)`.
-        position: int32 `(B,)`; `position + T` may not exceed S.
-    """
-    batch, heads, size, width = shape_of(cache)
-    length = shape_of(new)[2]
-    place_BT = position[:, None] + tf.range(length)
-    first_BH = tf.reshape(tf.range(batch * heads) * size, [batch, heads])
-    index_BHT = first_BH[:, :, None] + place_BT[:, None, :]
-    flat = tf.tensor_scatter_nd_update(
-        tf.reshape(cache, [-1, width]),
-        tf.reshape(index_BHT, [-1, 1]),
-        tf.reshape(tf.cast(new, cache.dtype), [-1, width]),
-    )
-    return tf.reshape(flat, [batch, heads, size, width])
+    def _blocks_do(self, length: Tensor, allowed: Tensor | None) -> bool:
+        """Tells whether blocks can take the place of the full matrix, and are smaller."""
+        if self.window is None or not (allowed is None or tuple(allowed.shape[1:3]) == (1, 1)):
+            return False
+        known = isinstance(length, int)
+        return not known or length > keys_of_block(self.window, self.causal)

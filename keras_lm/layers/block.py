@@ -46,6 +46,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         inputs: float `(B, T, D)`.
         memory: float `(B, S, D)`, for the cross-attention.
         attention_mask: bool, for the self-attention, see `MultiHeadAttention`.
+        document_ids: int `(B, T)`, for the self-attention, see there.
         memory_mask: bool, for the cross-attention, see `attention_mask` there.
         cache: see `MultiHeadAttention`; with a cross-attention, a pair: for the self-attention and
             for the cross-attention.
@@ -157,6 +158,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         memory: Tensor | None = None,
         *,
         attention_mask: Tensor | None = None,
+        document_ids: Tensor | None = None,
         memory_mask: Tensor | None = None,
         cache: Any = None,
         return_attention_scores: bool = False,
@@ -183,6 +185,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
             found = self.attention(
                 x,
                 attention_mask=attention_mask,
+                document_ids=document_ids,
                 cache=own,
                 return_attention_scores=return_attention_scores,
                 query_mask=mask if inputs_mask is None else inputs_mask,

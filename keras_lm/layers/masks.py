@@ -9,6 +9,10 @@ import tensorflow as tf
 
 Tensor = Any
 
+# Added to a score that is masked: large enough to vanish in a float32 softmax, small enough that
+# a row with nothing to see stays finite.
+MASKED = -1e9
+
 
 def padding_mask(real_BS: Tensor) -> Tensor:
     """Hides padding from every query.
@@ -22,38 +26,83 @@ def padding_mask(real_BS: Tensor) -> Tensor:
     return tf.cast(real_BS, "bool")[:, None, :]
 
 
-def causal_mask(
-    query_length: Tensor, key_length: Tensor, offset: Tensor = 0, window: int | None = None
+def places_mask(
+    query_places: Tensor, key_places: Tensor, *, causal: bool, window: int | None
 ) -> Tensor:
-    """Hides the future: query `t` sees keys `0 .. offset + t`.
+    """Tells which keys a query may see, from where both stand.
 
     Args:
-        query_length: T, int or int scalar.
-        key_length: S, int or int scalar.
-        offset: number of keys that precede the first query, int scalar or int `(B,)`. Positive only
-            while decoding with a cache.
-        window: sees the last `window` of these keys only, itself included (Child et al. 2019,
-            arXiv:1904.10509; GPT-3's banded layers). None: all.
+        query_places: int32 `(B, T)`.
+        key_places: int32 `(B, S)`; below 0 there is no key. Either may have one row for all.
+        causal: hides the keys behind the query.
+        window: hides the keys `window` places away or more (Child et al. 2019, arXiv:1904.10509).
+            None: none.
 
     Returns:
-        `(1, T, S)`, or `(B, T, S)` where `offset` has rows; bool.
+        `(B, T, S)`, bool.
     """
-    query_BT = tf.reshape(offset, [-1, 1]) + tf.range(query_length)
-    key_S = tf.range(key_length)
-    seen = key_S <= query_BT[:, :, None]
+    seen = (key_places >= 0)[:, None]
+    distance = query_places[:, :, None] - key_places[:, None]
+    if causal:
+        seen &= distance >= 0
     if window is not None:
-        seen &= key_S > query_BT[:, :, None] - window
+        seen &= (distance if causal else tf.abs(distance)) < window
     return seen
 
 
-def banded_mask(query_length: Tensor, key_length: Tensor, window: int) -> Tensor:
-    """Shows a query the keys less than `window` places away, on both sides.
+def all_of(*masks: Tensor | None) -> Tensor | None:
+    """Combines masks.
+
+    Args:
+        *masks: bool or number, `(B, S)`, `(B, T, S)` or `(B, H, T, S)`, dimensions of 1 repeated;
+            or None.
 
     Returns:
-        `(1, T, S)`, bool.
+        bool of four dimensions; None where there is no mask.
+
+    Raises:
+        ValueError: a mask of another rank.
     """
-    distance = tf.range(query_length)[:, None] - tf.range(key_length)[None, :]
-    return (tf.abs(distance) < window)[None]
+    found = None
+    for mask in masks:
+        if mask is None:
+            continue
+        mask = as_rank_4(mask)
+        found = mask if found is None else found & mask
+    return found
+
+
+def as_rank_4(mask: Tensor) -> Tensor:
+    """Lines the dimensions of a mask up with scores `(B, H, T, S)`.
+
+    Raises:
+        ValueError: its rank is not 2, 3 or 4.
+    """
+    rank = len(mask.shape)
+    if rank not in (2, 3, 4):
+        raise ValueError(
+            "attention_mask must have the shape (B, S), (B, T, S) or (B, H, T, S). "
+            f"Received: shape {tuple(mask.shape)}"
+        )
+    mask = tf.cast(mask, "bool")
+    return mask[:, None, None] if rank == 2 else mask[:, None] if rank == 3 else mask
+
+
+def at_places(mask: Tensor, places: Tensor) -> Tensor:
+    """Picks the keys of a mask that stand at these places.
+
+    Args:
+        mask: of any rank that `as_rank_4` takes, over all places.
+        places: int32 `(B, N)`; where below 0, what is picked does not count.
+
+    Returns:
+        bool, four dimensions, the last of N.
+    """
+    mask = as_rank_4(mask)
+    mask &= tf.ones([tf.shape(places)[0], 1, 1, 1], "bool")
+    # A last dimension of 1 is repeated.
+    places = tf.clip_by_value(places, 0, tf.shape(mask)[3] - 1)
+    return tf.gather(mask, places, axis=3, batch_dims=1)
 
 
 def document_mask(document_ids: Tensor) -> Tensor:
@@ -77,6 +126,9 @@ def document_positions(document_ids: Tensor) -> Tensor:
     Returns:
         int32 `(B, T)`.
     """
-    length = tf.shape(document_ids)[1]
-    earlier_BTT = document_mask(document_ids) & causal_mask(length, length)
-    return tf.reduce_sum(tf.cast(earlier_BTT, "int32"), axis=-1) - 1
+    # Sorted, equal ids stand together and in their order: a token's place there less the first one.
+    # A mask of T x T would say the same.
+    order_BT = tf.argsort(document_ids, stable=True)
+    place_BT = tf.argsort(order_BT)
+    first_BT = tf.searchsorted(tf.gather(document_ids, order_BT, batch_dims=1), document_ids)
+    return place_BT - first_BT

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lm.layers import KVCache, MultiHeadAttention
-from keras_lm.layers.masks import causal_mask
+from keras_lm.layers.masks import places_mask
 
 B, T, S, H, K, D = 2, 5, 7, 2, 4, 6
 
@@ -233,6 +233,8 @@ def test_a_cache_is_a_nest_that_a_loop_can_carry():
     np.testing.assert_allclose(tf.transpose(out, [1, 0, 2])[:, 1:], full[:, 1:], atol=1e-5)
 
 
-def test_the_causal_mask_counts_from_its_offset():
-    expected = [[[True, True, False], [True, True, True]]]
-    np.testing.assert_array_equal(causal_mask(2, 3, offset=1), expected)
+def test_masks_count_from_where_queries_and_keys_stand():
+    found = places_mask(np.array([[1, 2]]), np.array([[0, 1, 2, -1]]), causal=True, window=None)
+    np.testing.assert_array_equal(found, [[[True, True, False, False], [True, True, True, False]]])
+    near = places_mask(np.array([[1]]), np.array([[0, 1, 2, 3]]), causal=False, window=2)
+    np.testing.assert_array_equal(near, [[[True, True, True, False]]])
