@@ -44,9 +44,9 @@ def places_mask(
     seen = (key_places >= 0)[:, None]
     distance = query_places[:, :, None] - key_places[:, None]
     if causal:
-        seen &= distance >= 0
+        seen = seen & (distance >= 0)
     if window is not None:
-        seen &= (distance if causal else tf.abs(distance)) < window
+        seen = seen & ((distance if causal else tf.abs(distance)) < window)
     return seen
 
 
