@@ -15,7 +15,7 @@ from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.building import build_once
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.inputs import as_inputs
-from keras_lm.layers.masks import document_mask, document_positions, padding_mask
+from keras_lm.layers.masks import document_positions, padding_mask
 from keras_lm.layers.text_embedding import TextEmbedding
 
 Tensor = Any
@@ -25,9 +25,10 @@ class DecoderCache(NamedTuple):
     """What the decoder has read so far.
 
     Attributes:
-        blocks: for each block its keys and values, each float `(B, H, S, K)`; behind an encoder
-            also those of the memory, each float `(B, H, M, K)`, which are made once.
-        position: int32 `(B,)`, how many positions of each row are filled.
+        blocks: for each block its keys and values, each float `(B, H, S, K)`, where a banded block
+            has no more than its window; behind an encoder also those of the memory, each float `(B,
+            H, M, K)`, which are made once.
+        position: int32 `(B,)`, how many positions of each row were read.
         memory_mask: bool `(B, M)`, True where the memory is no padding; behind an encoder only.
     """
 
@@ -46,11 +47,15 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
     Args:
         embedding: a `TextEmbedding` of width D.
         num_layers: number of blocks.
-        num_attention_heads: heads of each attention; D must be a multiple of it.
+        num_attention_heads: heads of each attention; D must be a multiple of it, unless `head_dim`
+            is given.
         num_hidden_units: width of the feed-forward layers.
         dropout_rate: of each sublayer.
         attention_dropout_rate: of the attention weights. None: `dropout_rate`.
         norm: `"post"` or `"pre"`, see `TransformerBlock`; behind pre-norm blocks one more norm.
+        head_dim: K, width of a head. None: D divided by the number of heads.
+        window: the self-attention of blocks 1, 3, 5... sees so many tokens only, the newest among
+            them, and caches no more; blocks 0, 2, 4... see all. None: all blocks do.
         cross_attention: whether each block also attends to a memory.
         activation: of the feed-forward layers.
         layer_norm_epsilon: of the norms.
@@ -68,8 +73,8 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         memory: float `(B, M, D)`, an encoder's output, with `cross_attention`. None with a
             `DecoderCache`, which holds what was made of it.
         memory_mask: bool `(B, M)`, True where the memory is no padding. None: everywhere.
-        cache: a `DecoderCache`, which the inputs extend from each row's position on; or what
-            `MultiHeadAttention` starts a cache with: the inputs are its beginning.
+        cache: a `DecoderCache`, which the inputs extend from each row's position on; or a
+            `StartCache` or an int scalar, see `MultiHeadAttention`: the inputs are its beginning.
         return_hidden_states: also return the embeddings and each block's output, a list of
             `num_layers + 1` floats `(B, T, D)`, before the last norm.
 
@@ -91,6 +96,8 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         *,
         attention_dropout_rate: float | None = None,
         norm: str = "pre",
+        head_dim: int | None = None,
+        window: int | None = None,
         cross_attention: bool = False,
         activation: str = "gelu_tanh",
         layer_norm_epsilon: float = 1e-5,
@@ -101,6 +108,8 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         super().__init__(**kwargs)
         if num_layers < 1:
             raise ValueError(f"num_layers must be positive. Received: num_layers={num_layers}")
+        if window is not None and window < 1:
+            raise ValueError(f"window must be positive or None. Received: window={window}")
         self.embedding = embedding
         self.cross_attention = cross_attention
         own = {"dtype": self.dtype_policy}
@@ -110,8 +119,10 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
                 embedding.size,
                 num_hidden_units,
                 dropout_rate,
+                d_kv=None if head_dim is None else num_attention_heads * head_dim,
                 norm=norm,
                 causal=True,
+                window=window if i % 2 else None,
                 cross_attention=cross_attention,
                 activation=activation,
                 attention_dropout_rate=attention_dropout_rate,
@@ -151,11 +162,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         inputs = as_inputs(inputs)
         token_ids, document_ids = inputs["token_ids"], inputs.get("document_ids")
         mask = padding_mask(inputs["padding_mask"]) if "padding_mask" in inputs else None
-        positions = None
-        if document_ids is not None:
-            positions = document_positions(document_ids)
-            within = document_mask(document_ids)
-            mask = within if mask is None else within & mask
+        positions = None if document_ids is None else document_positions(document_ids)
         continues = isinstance(cache, DecoderCache)
         if continues:
             place_BT = cache.position[:, None] + tf.range(tf.shape(token_ids)[1])
@@ -171,6 +178,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
                 x_BTD,
                 memory,
                 attention_mask=mask,
+                document_ids=document_ids,
                 memory_mask=memory_mask,
                 cache=self._of_block(cache, i, memory),
                 training=training,

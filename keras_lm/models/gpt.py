@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_lm.layers import DecoderCache, TextEmbedding, TransformerDecoder
+from keras_lm.layers import DecoderCache, StartCache, TextEmbedding, TransformerDecoder
 from keras_lm.layers.building import build_once
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.prompts import generate
@@ -33,7 +33,8 @@ class GPT(LanguageModel):
         vocab_size: V.
         hidden_size: D.
         num_layers: number of Transformer blocks.
-        num_attention_heads: heads of each attention; D must be a multiple of it.
+        num_attention_heads: heads of each attention; D must be a multiple of it, unless `head_dim`
+            is given.
         num_hidden_units: width of the feed-forward layers.
         pos_embedding_size: width of the position table. None: D; projected where it differs.
         dropout_rate: of embeddings, sublayers and attention weights.
@@ -41,6 +42,11 @@ class GPT(LanguageModel):
         activation: `"gelu_tanh"` (GPT-2's) or `"gelu"` (exact), or another that Keras knows.
         layer_norm_epsilon: of the norms.
         attention_dropout_rate: of the attention weights. None: `dropout_rate`.
+        head_dim: width of a head. None: D divided by the number of heads. In two of GPT-3's sizes
+            the heads together are wider or narrower than D.
+        window: layers 1, 3, 5... see the last `window` tokens only, the newest among them, and
+            cache no more (GPT-3); their time and memory grow with T x window. None: all layers see
+            all.
         initializer_range: standard deviation of the normal that weights start with; on the way into
             the residual divided by the square root of the number of sublayers.
         heads: `("causal_lm",)`, or `()` for hidden states.
@@ -82,6 +88,8 @@ class GPT(LanguageModel):
         activation: str = "gelu_tanh",
         layer_norm_epsilon: float = 1e-5,
         attention_dropout_rate: float | None = None,
+        head_dim: int | None = None,
+        window: int | None = None,
         initializer_range: float = 0.02,
         heads: tuple[str, ...] = ("causal_lm",),
         tokenizer: Any = None,
@@ -114,6 +122,8 @@ class GPT(LanguageModel):
             dropout_rate,
             attention_dropout_rate=attention_dropout_rate,
             norm="pre",
+            head_dim=head_dim,
+            window=window,
             activation=activation,
             layer_norm_epsilon=layer_norm_epsilon,
             kernel_initializer=normal,
@@ -153,9 +163,9 @@ class GPT(LanguageModel):
         Returns:
             float32 logits `(B, V)` of the token behind each prompt, and the cache.
         """
-        hidden_BTD, cache = self.decoder(token_ids, cache=cache_length)
+        hidden_BTD, cache = self.decoder(token_ids, cache=StartCache(cache_length, lengths))
         last_BD = tf.gather(hidden_BTD, lengths - 1, batch_dims=1)
-        return self.decoder.embedding.tokens.logits(last_BD), cache._replace(position=lengths)
+        return self.decoder.embedding.tokens.logits(last_BD), cache
 
     def step(self, token_ids: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
         """Reads one more token of each row.

@@ -35,6 +35,31 @@ GPT2_SIZES = _sizes(
     [("small", 12, 768), ("medium", 24, 1024), ("large", 36, 1280), ("xl", 48, 1600)]
 )
 
+# Brown et al. 2020, arXiv:2005.14165, table 2.1; in 1.3B and 13B the heads together are not as wide
+# as the model. Section 2.1 says that layers alternate between dense and locally banded attention,
+# and not how wide the band is: 256 is a choice of this package.
+GPT3_SIZES = {
+    name: {
+        "hidden_size": width,
+        "num_layers": depth,
+        "num_attention_heads": heads,
+        "num_hidden_units": 4 * width,
+        "max_length": 2_048,
+        "head_dim": head_dim,
+        "window": 256,
+    }
+    for name, depth, width, heads, head_dim in [
+        ("125M", 12, 768, 12, 64),
+        ("350M", 24, 1024, 16, 64),
+        ("760M", 24, 1536, 16, 96),
+        ("1.3B", 24, 2048, 24, 128),
+        ("2.7B", 32, 2560, 32, 80),
+        ("6.7B", 32, 4096, 32, 128),
+        ("13B", 40, 5140, 40, 128),
+        ("175B", 96, 12_288, 96, 128),
+    ]
+}
+
 
 def abstract(model_class: type, *arguments: Any, **sizes: Any) -> Any:
     """Builds a model without memory for its weights: shapes alone, of any size.

@@ -5,7 +5,7 @@ import pytest
 
 from keras_lm import BERT, GPT
 from keras_lm.models import abstract
-from keras_lm.models.sizes import BERT_SIZES, GPT2_SIZES
+from keras_lm.models.sizes import BERT_SIZES, GPT2_SIZES, GPT3_SIZES
 
 BOTH = ("masked_lm", "next_sentence")
 
@@ -46,6 +46,23 @@ def test_bert_base_chinese_has_the_parameters_of_the_release():
 )
 def test_gpt2_has_the_parameters_of_the_release(name, parameters):
     assert abstract(GPT, **GPT2_SIZES[name]).count_params() == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("125M", 125_226_240),
+        ("350M", 355_871_744),
+        ("760M", 760_300_032),
+        ("1.3B", 1_517_123_584),
+        ("2.7B", 2_651_553_280),
+        ("6.7B", 6_658_404_352),
+        ("13B", 12_936_488_380),
+        ("175B", 174_604_259_328),
+    ],
+)
+def test_gpt3_has_the_parameters_of_the_papers_sizes(name, parameters):
+    assert abstract(GPT, **GPT3_SIZES[name]).count_params() == parameters
 
 
 def test_counting_takes_no_memory():

@@ -24,7 +24,8 @@ def bert(topics):
 @pytest.fixture(scope="session")
 def gpt(topics):
     tokenizer = train_byte_bpe([topics], 600)
-    model = GPT(tokenizer.vocab_size, **SIZES, tokenizer=tokenizer)
+    # Both kinds of layers, and heads that together are wider than the model.
+    model = GPT(tokenizer.vocab_size, **SIZES, head_dim=12, window=6, tokenizer=tokenizer)
     model.build()
     return model
 
