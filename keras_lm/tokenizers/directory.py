@@ -112,6 +112,17 @@ class Directory(NamedTuple):
             )
         return tokens
 
+    def role(self, name: str, default: str | None) -> str | None:
+        """The token of a role.
+
+        Args:
+            name: Transformers' name.
+            default: the token where the files name none. tokenizer.json must have it then.
+        """
+        if name in self.roles or (self.spec is not None and default not in self.tokens):
+            return self.roles.get(name)
+        return default
+
     def others(self, *roles: str | None) -> tuple[str, ...]:
         """The special tokens but for those given."""
         return tuple(token for token in self.tokens if token not in roles)
@@ -146,14 +157,14 @@ def read(directory: str | os.PathLike) -> Directory:
     wanted = _KINDS[family]
     kind = _kind_of_files(path, wanted) if spec is None else _kind_of_spec(path, spec)
     if wanted not in (None, kind):
-        if named is not None:
+        if named is not None or family != "gpt2":
             raise ValueError(
-                f"tokenizer_class={named!r} must have the files of a {wanted}. "
+                f"{named or config['model_type']} must have the files of a {wanted}. "
                 f"Received: {str(path)!r} with those of a {kind}"
             )
         # A GPT-2 over BERT's vocabulary, which Transformers can't open without a class.
         family = None
-    tokens = read_tokens(path, family, settings, spec)
+    tokens = read_tokens(path, kind, family, settings, spec)
     return Directory(path, kind, family, settings, config, engine, spec, *tokens)
 
 

@@ -49,6 +49,7 @@ _DEFAULTS: dict[str | None, dict[str, str]] = {
 
 def read_tokens(
     path: pathlib.Path,
+    kind: str,
     family: str | None,
     settings: dict[str, Any],
     spec: dict[str, Any] | None,
@@ -57,6 +58,7 @@ def read_tokens(
 
     Args:
         path: the directory.
+        kind: "WordPiece" or "BPE".
         family: whose roles are taken where none is named.
         settings: tokenizer_config.json.
         spec: tokenizer.json, or None.
@@ -67,16 +69,15 @@ def read_tokens(
     named, extra = _named(path, settings)
     explicit = {token.content for token in [*named.values(), *extra] if token is not None}
     tokens, ids = {}, {}
-    stated = _stated(path, settings, spec, explicit)
+    stated = _stated(path, family, settings, spec, explicit)
     for id_, token in sorted(stated, key=lambda pair: pair[0]):
         tokens[token.content], ids[token.content] = token, id_
     defaults = {role: _token(path, token) for role, token in _DEFAULTS[family].items()}
     roles = {**defaults, **named}
-    for role_token in roles.values():
-        if role_token is not None:
-            tokens.setdefault(role_token.content, role_token).special = True
-    for token in extra:
-        tokens.setdefault(token.content, token)
+    in_roles = [token for token in roles.values() if token is not None]
+    tokens |= _described(path, kind, [x for x in (*in_roles, *extra) if x.content not in ids])
+    for token in in_roles:
+        tokens[token.content].special = True
     contents = {role: None if token is None else token.content for role, token in roles.items()}
     return contents, tokens, ids
 
@@ -85,10 +86,12 @@ def _named(
     path: pathlib.Path, settings: dict[str, Any]
 ) -> tuple[dict[str, AddedToken | None], list[AddedToken]]:
     """The tokens that the files name: those of roles, None for none, and those besides."""
-    said = dict(settings)
+    in_map: dict[str, Any] = {}
     if "added_tokens_decoder" not in settings:
-        for name, value in (read_object(path / "special_tokens_map.json") or {}).items():
-            said[name] = {**value, "special": True} if isinstance(value, dict) else value
+        in_map = read_object(path / "special_tokens_map.json") or {}
+    said = dict(settings)
+    for name, value in in_map.items():
+        said[name] = {**value, "special": True} if isinstance(value, dict) else value
     roles = {
         role: None if said[role] is None else _token(path, said[role])
         for role in _ROLES
@@ -99,31 +102,65 @@ def _named(
         for name, value in said.items()
         if name.endswith("_token") and name not in _ROLES and isinstance(value, str)
     ]
-    more = said.get("extra_special_tokens") or said.get("additional_special_tokens") or []
-    if not isinstance(more, list | dict):
-        raise ValueError(
-            f"Special tokens must be a list or an object. Received: {str(path)!r} with {more!r}"
-        )
-    extra += more.values() if isinstance(more, dict) else more
+    extra += _listed(path, settings) or []
+    if "extra_special_tokens" in in_map or _listed(path, settings) is None:
+        extra += _listed(path, in_map) or []
     return roles, [_token(path, token) for token in extra]
 
 
+def _listed(path: pathlib.Path, content: dict[str, Any]) -> list[Any] | None:
+    """The special tokens without a role of one file, None where it does not say."""
+    names = ("extra_special_tokens", "additional_special_tokens")  # Transformers 5's and 4's
+    if not any(name in content for name in names):
+        return None
+    value: Any = next(filter(None, map(content.get, names)), [])
+    if not isinstance(value, list | dict):
+        raise ValueError(
+            f"Special tokens must be a list or an object. Received: {str(path)!r} with {value!r}"
+        )
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+def _described(path: pathlib.Path, kind: str, found: list[AddedToken]) -> dict[str, AddedToken]:
+    """Tokens by content; one that has several roles must be looked for in one way."""
+    tokens: dict[str, AddedToken] = {}
+    for token in found:
+        before = tokens.setdefault(token.content, token)
+        if _manner(kind, token) != _manner(kind, before):
+            raise ValueError(
+                "A token must be looked for in one way, whatever its roles. "
+                f"Received: {str(path)!r} with {before!r} and {token!r}"
+            )
+    return tokens
+
+
+def _manner(kind: str, token: AddedToken) -> tuple[bool, ...]:
+    is_normalized = kind == "WordPiece" and token.normalized  # bytes never are
+    return token.lstrip, token.rstrip, token.single_word, is_normalized
+
+
 def _stated(
-    path: pathlib.Path, settings: dict[str, Any], spec: dict[str, Any] | None, explicit: set[str]
+    path: pathlib.Path,
+    family: str | None,
+    settings: dict[str, Any],
+    spec: dict[str, Any] | None,
+    explicit: set[str],
 ) -> list[tuple[int, AddedToken]]:
     """The added tokens that the files number."""
+    in_spec = []
+    for token in spec["added_tokens"] if spec else []:
+        attributes = {name: value for name, value in token.items() if name != "id"}
+        in_spec.append((token["id"], _token(path, attributes)))
     if "added_tokens_decoder" in settings:
         decoder = dict(settings["added_tokens_decoder"])
-        return [(_id(path, id_), _token(path, token)) for id_, token in decoder.items()]
+        stated = [(_id(path, id_), _token(path, token)) for id_, token in decoder.items()]
+        return [*in_spec, *stated] if family is None else stated
     file = read_object(path / "added_tokens.json") or {}
     stated = [
         (_id(path, id_), AddedToken(content, special=content in explicit))
         for content, id_ in file.items()
     ]
-    for token in spec["added_tokens"] if spec else []:
-        attributes = {name: value for name, value in token.items() if name != "id"}
-        stated.append((token["id"], _token(path, attributes)))
-    return stated
+    return [*stated, *in_spec]
 
 
 def _id(path: pathlib.Path, id_: Any) -> int:

@@ -68,15 +68,25 @@ def _roles(
         is_roberta = all(token in vocab for token in ROBERTA_TOKENS.values())
         return roles | (ROBERTA_TOKENS if is_roberta else GPT2_TOKENS)
     if files.family != "roberta":
-        # The post-processor alone says what is added to a row, whatever the roles.
-        roles |= {"cls_token": cls_token, "sep_token": sep_token}
+        # The post-processor alone says what is added to a row.
+        for role, token in (("cls_token", cls_token), ("sep_token", sep_token)):
+            if None not in (token, roles[role]) and token != roles[role]:
+                raise ValueError(
+                    f"{role} must be the one that tokenizer.json adds to a row, {token}. "
+                    f"Received: {str(files.path)!r} with {role}={roles[role]!r}"
+                )
+            roles[role] = token
     if files.family is None and cls_token is not None:
         for role in ("pad_token", "unk_token", "mask_token"):
-            token = ROBERTA_TOKENS[role]
-            roles[role] = roles[role] or (token if token in files.tokens else None)
+            roles[role] = files.role(role, ROBERTA_TOKENS[role])
     if roles["end_token"] is None:
         only = next(iter(files.tokens)) if len(files.tokens) == 1 else GPT2_TOKENS["end_token"]
-        roles["end_token"] = roles["sep_token"] or only
+        roles["end_token"] = roles["sep_token"] or files.role("eos_token", only)
+    if roles["end_token"] is None:
+        raise ValueError(
+            "A byte-level BPE must have an eos_token. "
+            f"Received: {str(files.path)!r} without one among {', '.join(files.tokens) or 'none'}"
+        )
     if roles["unk_token"] == roles["end_token"]:
         roles["unk_token"] = None  # GPT-2's: no byte is unknown
     return roles

@@ -34,7 +34,7 @@ def wordpiece(files: Directory, special_tokens: str) -> WordPiece:
     check_tokens(files.path, files.tokens, normalizes=True, strips=None)
     _refuse_words(files, vocab)
     roles: dict[str, Any] = {
-        f"{role}_token": files.roles.get(f"{role}_token", token)
+        f"{role}_token": files.role(f"{role}_token", token)
         for role, token in zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS, strict=True)
     }
     without = [name for name in ("unk_token", "cls_token", "sep_token") if roles[name] is None]

@@ -5,67 +5,9 @@ import json
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from unicode_texts import SPACES, TEXT
 
 from keras_lm import data
 from keras_lm.tokenizers import ROBERTA_TOKENS, ByteBPE
-
-many = settings(
-    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
-PIECES = ["<mask>", "<s>", "</s>", "<unk>", "<pad>", "<", "s>", "mask", " ", "the", " class", "'s"]
-TEXTS = st.lists(st.sampled_from([*PIECES, *SPACES, "é", "<mask><mask>"]), max_size=10).map("".join)
-EITHER = TEXTS | TEXT
-KINDS = {
-    "text and prefix": {"add_prefix_space": True},
-    "parse": {"special_tokens": "parse"},
-    "parse and prefix": {"special_tokens": "parse", "add_prefix_space": True},
-    "parse, more tokens, and the mask leaves spaces": {
-        "special_tokens": "parse",
-        "mask_lstrip": False,
-        "extra_special_tokens": ["Ġthe", "s", "<"],
-    },
-}
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def both(request, roberta):
-    """A tokenizer, and its rows in a graph that knows no batch size."""
-    tokenizer = ByteBPE.from_config(roberta.get_config() | KINDS[request.param])
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)] * 2)
-    def rows(first, second):
-        ids = tokenizer.tokenize(first), tokenizer.tokenize(second)
-        return ids[0], tokenizer.pack(ids[0], max_length=9), tokenizer.pack(*ids, max_length=11)
-
-    return tokenizer, rows
-
-
-def on_the_host(tokenizer, max_length, *texts):
-    tokenizer.host.enable_truncation(max_length)
-    try:
-        ids = tokenizer.encode(*texts)
-    finally:
-        tokenizer.host.no_truncation()
-    return ids + [tokenizer.pad_id] * (max_length - len(ids)), len(ids)
-
-
-@many
-@given(st.lists(st.tuples(EITHER, EITHER), min_size=1, max_size=5))
-def test_ids_and_rows_of_texts_and_pairs_are_those_of_the_library(both, pairs):
-    tokenizer, rows = both
-    first, second = ([pair[place] for pair in pairs] for place in (0, 1))
-    ids, alone, packed = rows(tf.constant(first), tf.constant(second))
-    assert ids.to_list() == tokenizer.encode_batch(first)
-    for found, expected in (
-        (alone, [on_the_host(tokenizer, 9, text) for text in first]),
-        (packed, [on_the_host(tokenizer, 11, *pair) for pair in pairs]),
-    ):
-        assert found["token_ids"].numpy().tolist() == [row for row, _ in expected]
-        assert found["padding_mask"].numpy().sum(1).tolist() == [size for _, size in expected]
 
 
 def test_a_row_begins_and_ends_and_two_separators_stand_inside_a_pair(roberta):

@@ -203,6 +203,11 @@ def test_tokenizer_config_overrides_tokenizer_json_and_must_where_transformers_w
         ("roberta", {"truncation_side": "left"}, "must be right.*truncation_side='left'"),
         ("roberta", {"extra_special_tokens": {"image": "<img>"}}, "without <img>"),
         ("byte_bpe", {"add_bos_token": True}, "add_bos_token needs a tokenizer.json"),
+        (
+            "uncased",
+            {"bos_token": {"content": "!", "rstrip": True}, "extra_special_tokens": ["!"]},
+            "looked for in one way.*rstrip=True",
+        ),
     ],
 )
 @pytest.mark.parametrize("with_tokenizer_json", [True, False])
@@ -259,6 +264,37 @@ def test_added_tokens_that_overlap_and_are_of_two_sorts_are_refused(roberta, tmp
     rewrite(tmp_path, "tokenizer.json", apply)
     with pytest.raises(ValueError, match="must not overlap"):
         load(tmp_path)
+
+
+def test_a_tokenizer_json_alone_has_the_roles_of_its_added_tokens(uncased, byte_bpe, tmp_path):
+    uncased.save(tmp_path)
+    os.unlink(tmp_path / "tokenizer_config.json")
+    rewrite(tmp_path, "tokenizer.json", lambda spec: spec["added_tokens"].pop())
+    loaded = load(tmp_path)
+    assert loaded.mask_id is None
+    assert loaded.special_ids == (0, 1, 2, 3)
+    byte_bpe.save(tmp_path)
+    os.unlink(tmp_path / "tokenizer_config.json")
+    rewrite(tmp_path, "tokenizer.json", lambda spec: spec["added_tokens"].clear())
+    with pytest.raises(ValueError, match=r"must have an eos_token.*among none"):
+        load(tmp_path)
+
+
+def test_a_role_that_is_not_what_a_row_gets_is_refused(roberta, tmp_path):
+    roberta.save(tmp_path)
+    change = {"tokenizer_class": "PreTrainedTokenizerFast", "cls_token": "<mask>"}
+    rewrite(tmp_path, "tokenizer_config.json", lambda config: config.update(change))
+    with pytest.raises(ValueError, match=r"must be the one .* adds to a row, <s>.*'<mask>'"):
+        load(tmp_path)
+
+
+def test_the_type_of_a_model_must_fit_its_files_but_for_gpt2_over_words(uncased, tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(uncased.tokens), "utf-8")
+    (tmp_path / "config.json").write_text('{"model_type": "roberta"}')
+    with pytest.raises(ValueError, match="roberta must have the files of a BPE"):
+        load(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    assert load(tmp_path).tokens == uncased.tokens
 
 
 def test_an_added_token_that_is_a_word_is_refused(uncased, tmp_path):
