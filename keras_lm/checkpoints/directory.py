@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config
-from keras_lm.checkpoints.families import OWN, family_of, variant
-from keras_lm.checkpoints.family import BACKBONE, Family
+from keras_lm.checkpoints.families import family_of, variant
+from keras_lm.checkpoints.family import BACKBONE, OWN, Family
 from keras_lm.checkpoints.filling import filled
 from keras_lm.checkpoints.google_electra import ElectraPart, config_fields, is_electra
 from keras_lm.checkpoints.matching import names_in

@@ -5,14 +5,12 @@ from typing import Any
 
 from keras_lm.checkpoints import bert, gpt2
 from keras_lm.checkpoints.config import Config
-from keras_lm.checkpoints.family import BACKBONE, Family
+from keras_lm.checkpoints.family import BACKBONE, OWN, Family
 from keras_lm.checkpoints.matching import has_prefix
 from keras_lm.checkpoints.task_heads import ENDINGS
 from keras_lm.tasks import TASKS
 
 FAMILIES = {family.model_type: family for family in (bert.FAMILY, gpt2.FAMILY)}
-# Before the model_type of what Transformers has no name for.
-OWN = "keras_lm_"
 
 
 def family_of(config: Config) -> Family:
@@ -24,8 +22,9 @@ def family_of(config: Config) -> Family:
     config.must_be("quantization_config", None)
     config.must_be("auto_map", None)  # Code of its own, which would have to be run.
     model_type = config.get("model_type", None)
-    if isinstance(model_type, str) and model_type.removeprefix(OWN) in FAMILIES:
-        return FAMILIES[model_type.removeprefix(OWN)]
+    for family in FAMILIES.values():
+        if model_type in (family.model_type, family.own_type):
+            return family
     config.refuse("model_type", f"model_type must be one of {', '.join(FAMILIES)}.")
 
 

@@ -4,6 +4,8 @@ One file for each family fills this in: `bert.py` and so on.
 """
 
 import dataclasses
+import inspect
+import pathlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +15,8 @@ from keras_lm.checkpoints.config import Config
 # A norm's and a layer's parts, as PyTorch calls them.
 _LEAVES = {"kernel": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 BACKBONE = "backbone"
+# Before the model_type of what Transformers has no words for.
+OWN = "keras_lm_"
 _PARTS = ("query", "key", "value")
 
 
@@ -63,17 +67,38 @@ class Family:
     dropouts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     parts: tuple[str, ...] = _PARTS
 
+    @property
+    def own_type(self) -> str:
+        """The model_type of what Transformers has no words for; by the name of our class."""
+        return f"{OWN}{self.model.__name__.lower()}"
+
+    def says_all(self, values: Mapping[str, Any]) -> bool:
+        """Says whether config.json has a word for every argument that is not the default.
+
+        An argument that was added to a constructor, and that `fields` does not know yet, is kept
+        from being lost.
+        """
+        known = {*self.arguments(Config({}, pathlib.Path())), *self.optional, "pos_embedding_size"}
+        known |= {name for arguments in self.architectures.values() for name in arguments}
+        parameters = inspect.signature(self.model.__init__).parameters
+        return all(
+            name in known or value == parameters[name].default for name, value in values.items()
+        )
+
     def path_of(self, variable: Any) -> str:
         """Gives a weight's path as the table has it: without the names of the models it is in.
 
         Raises:
-            KeyError: the table has no such weight.
+            ValueError: the table has no such weight.
         """
         parts = variable.path.split("/")
         for i in range(len(parts)):
             if self._row_of("/".join(parts[i:])) is not None:
                 return "/".join(parts[i:])
-        raise KeyError(f"{self.model_type} has no name for {variable.path}")
+        raise ValueError(
+            f"The table of names must have each weight of a {self.model.__name__}. "
+            f"Received: {variable.path}"
+        )
 
     def _row_of(self, path: str) -> str | None:
         """Gives the row of the table that a weight belongs to, the path or the layer's."""

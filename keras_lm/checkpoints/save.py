@@ -15,7 +15,7 @@ from keras_lm.checkpoints.companions import (
     is_tokenizer_file,
 )
 from keras_lm.checkpoints.config import CONFIG
-from keras_lm.checkpoints.families import OWN, architecture_of, family_of_model
+from keras_lm.checkpoints.families import architecture_of, family_of_model
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
@@ -84,7 +84,8 @@ def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str,
     given = model.backbone.arguments if task else model.constructor_arguments
     values = {name: value for name, value in given.items() if name not in _NOT_SIZES}
     headed = task_fields(family, model) if task else _architectures(family, model)
-    fields = family.fields(values) if headed else None
+    sayable = headed and family.says_all(values)
+    fields = family.fields(values) if sayable else None
     companions: Companions = getattr(model, "companions", Companions())
     ids = {} if model.tokenizer is companions.tokenizer else ids_of(model)
     known = {**companions.fields, **ids}
@@ -92,7 +93,7 @@ def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str,
     dtype = dtype or tf.as_dtype(model.weights[0].dtype).name
     if fields is None:
         own = {**values, "heads": [] if task else list(model.heads)}
-        fields = {"model_type": f"{OWN}{family.model_type}", "arguments": own}
+        fields = {"model_type": family.own_type, "arguments": own}
         headed = headed if task else {}
     else:
         fields["model_type"] = family.model_type

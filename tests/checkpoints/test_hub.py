@@ -7,8 +7,8 @@ import threading
 
 import huggingface_hub
 import huggingface_hub.constants
-import numpy as np
 import pytest
+from directory_changes import same_weights
 
 from keras_lm import BERT
 from keras_lm.checkpoints import load, save
@@ -70,12 +70,6 @@ def hub(model, tmp_path, monkeypatch):
     yield tmp_path / "root", handler.asked
     server.shutdown()
     server.server_close()
-
-
-def same_weights(one, other):
-    return all(
-        np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    )
 
 
 def test_a_name_is_loaded_and_then_found_in_the_cache_even_offline(hub, model, monkeypatch):

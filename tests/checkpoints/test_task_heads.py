@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
+from directory_changes import change_config, same_weights
 
 from keras_lm import BERT, GPT, QuestionAnswering, TextClassifier, TokenClassifier
 from keras_lm.checkpoints import load, save
@@ -44,18 +45,6 @@ def directory(written, tmp_path):
 
 def config_of(directory):
     return json.loads((directory / "config.json").read_text())
-
-
-def change_config(directory, **fields):
-    values = {**config_of(directory), **fields}
-    text = json.dumps({k: v for k, v in values.items() if v != "GONE"})
-    (directory / "config.json").write_text(text)
-
-
-def same_weights(one, other):
-    return all(
-        np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    )
 
 
 def test_a_directory_gives_the_task_back(written):

@@ -1,0 +1,98 @@
+"""Fields of config.json: honoured, refused by name, or named in a warning."""
+
+import numpy as np
+import pytest
+from directory_changes import change_config, change_tensors, same_weights
+
+from keras_lm import GPT
+from keras_lm.checkpoints import load, save
+
+
+def test_a_vocabulary_and_a_table_of_other_sizes_are_refused(directory):
+    change_config(directory, vocab_size=311)
+    with pytest.raises(ValueError, match=r"vocab_size=311.*word_embeddings\.weight.*\(310, 8\)"):
+        load(directory)
+
+
+def test_sizes_that_need_more_numbers_than_the_file_has_take_no_memory(directory):
+    change_config(directory, intermediate_size=10**12)
+    with pytest.raises(ValueError, match=r"intermediate\.dense\.weight of shape \(12, 8\), not"):
+        load(directory)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("hidden_act", "quick_gelu"),
+        ("hidden_act", None),
+        ("position_embedding_type", "relative_key"),
+        ("is_decoder", True),
+        ("add_cross_attention", True),
+        ("tie_word_embeddings", False),
+        ("pruned_heads", {"1": [0]}),
+        ("quantization_config", {"bits": 8}),
+        ("auto_map", {"AutoModel": "code.Model"}),
+        ("model_type", "t5"),
+        ("model_type", "GONE"),
+        ("architectures", ["BertForMultipleChoice"]),
+        ("hidden_size", "8"),
+        ("num_attention_heads", 0),
+        ("num_hidden_layers", -1),
+        ("layer_norm_eps", True),
+        ("hidden_dropout_prob", "none"),
+    ],
+)
+def test_fields_that_ask_for_another_computation_are_refused_by_name(directory, field, value):
+    change_config(directory, **{field: value})
+    with pytest.raises(ValueError, match=rf"{field} must .*config\.json with {field}="):
+        load(directory)
+
+
+def test_fields_that_change_the_computation_are_honoured(directory):
+    change_config(
+        directory,
+        hidden_act="relu",
+        layer_norm_eps=0.5,
+        hidden_dropout_prob=0.2,
+        attention_probs_dropout_prob=0.3,
+    )
+    arguments = load(directory).constructor_arguments
+    assert arguments["activation"] == "relu"
+    assert arguments["layer_norm_epsilon"] == 0.5
+    assert arguments["dropout_rate"] == 0.2
+    assert arguments["attention_dropout_rate"] == 0.3
+
+
+def test_fields_that_nobody_knows_are_named_in_one_warning(directory):
+    change_config(directory, alibi_bias=True, new_idea=3, off=None, use_cache=True)
+    with pytest.warns(UserWarning, match=r"not known here.*: alibi_bias, new_idea$"):
+        load(directory)
+
+
+def test_one_rate_of_dropout_of_two_is_named(tmp_path):
+    save(GPT(20, 8, 1, 2, 12, max_length=16), tmp_path)
+    change_config(tmp_path, embd_pdrop=0.5)
+    with pytest.warns(UserWarning, match=r"embd_pdrop=0\.5 and resid_pdrop=0\.1"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["scale_attn_by_inverse_layer_idx", "add_cross_attention"])
+def test_gpt2s_that_compute_something_else_are_refused(tmp_path, field):
+    save(GPT(20, 8, 1, 2, 12, max_length=16), tmp_path)
+    change_config(tmp_path, **{field: True})
+    with pytest.raises(ValueError, match=rf"{field} must be False"):
+        load(tmp_path)
+
+
+def test_masks_that_early_files_of_gpt2_hold_are_known(tmp_path):
+    model = GPT(20, 8, 1, 2, 12, max_length=16)
+    save(model, tmp_path)
+
+    def as_of_old(tensors):
+        for name in list(tensors):  # Without the prefix, as OpenAI's were converted.
+            tensors[name.removeprefix("transformer.")] = tensors.pop(name)
+        tensors["h.0.attn.bias"] = np.tril(np.ones((1, 1, 16, 16), "uint8"))
+        tensors["h.0.attn.masked_bias"] = np.array(-1e4, "float32")
+
+    change_tensors(tmp_path, as_of_old)
+    assert same_weights(load(tmp_path), model)
