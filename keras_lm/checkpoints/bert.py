@@ -46,6 +46,11 @@ def encoder_arguments(config: Config, **defaults: int) -> dict[str, Any]:
     config.must_be("add_cross_attention", False)
     config.must_be("tie_word_embeddings", True)
     config.must_be("pruned_heads", {}, None)
+    # What Google's multilingual and Chinese models say of themselves.
+    config.must_be("directionality", "bidi")
+    config.must_be("pooler_type", "first_token_transform")
+    config.harmless("pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers")
+    config.harmless("pooler_size_per_head")
     return {
         "vocab_size": size("vocab_size", 30_522),
         "hidden_size": size("hidden_size", 768),

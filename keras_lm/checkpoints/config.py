@@ -106,10 +106,10 @@ class Config:
         return value
 
     def number(self, name: str, default: float) -> float:
-        """Gives a number that is not negative."""
+        """Gives a finite number that is not negative."""
         value = self.get(name, default)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
-            self.refuse(name, f"{name} must be a number that is not negative.")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < 1e38:
+            self.refuse(name, f"{name} must be a finite number that is not negative.")
         return float(value)
 
     def activation(self, name: str, default: str) -> str:

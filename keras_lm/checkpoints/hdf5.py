@@ -45,6 +45,11 @@ class HDF5File(TensorFile):
     def _add(self, path: pathlib.Path, place: str, item: h5py.Dataset | h5py.Group) -> None:
         if not isinstance(item, h5py.Dataset):
             return
+        if item.external or item.is_virtual:
+            raise ValueError(
+                "A tf_model.h5 must hold its tensors itself. "
+                f"Received: {path}, whose {place} lies in another file"
+            )
         name, transposed = pytorch_name(place.partition("/")[2] or place)
         shape = item.shape[::-1] if transposed else item.shape
         if name.endswith(".bias") and len(shape) == 2 and shape[0] == 1:

@@ -90,9 +90,12 @@ def find_checkpoint(directory: pathlib.Path) -> pathlib.Path | None:
         ValueError: there are several, and no file `checkpoint` says which is the last.
     """
     found = sorted(directory.glob("*.index"))
-    latest = tf.train.latest_checkpoint(str(directory))
-    if latest is not None:
-        return pathlib.Path(latest)
+    state = tf.train.get_checkpoint_state(str(directory))
+    if state is not None:
+        # Its name alone: the path is that of another machine, or leads somewhere else.
+        latest = directory / pathlib.PurePath(state.model_checkpoint_path).name
+        if latest.with_name(f"{latest.name}.index") in found:
+            return latest
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise ValueError(

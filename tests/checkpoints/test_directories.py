@@ -86,9 +86,20 @@ def test_what_no_architecture_can_say_is_saved_under_a_name_of_our_own(tmp_path)
     change_config(tmp_path, arguments={**config["arguments"], "hidden_width": 3})
     with pytest.raises(ValueError, match=r"arguments must be of .*hidden_size"):
         load(tmp_path)
-    narrow = GPT(20, 8, 1, 2, 12, 4, max_length=16)
-    save(narrow, tmp_path)
-    assert same_weights(load(tmp_path), narrow)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"pos_embedding_size": 4}, {"head_dim": 3}, {"window": 3}, {"activation": "softplus"}],
+)
+def test_arguments_that_gpt2_has_no_field_for_are_kept(tmp_path, options):
+    model = GPT(20, 8, 2, 2, 12, max_length=16, **options)
+    save(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "keras_lm_gpt"
+    again = load(tmp_path)
+    assert same_weights(again, model)
+    ids = np.arange(10).reshape(2, 5)
+    np.testing.assert_array_equal(again(ids), model(ids))
 
 
 def test_directories_that_are_no_model_say_so(tmp_path):

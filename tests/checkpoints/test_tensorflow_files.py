@@ -1,5 +1,7 @@
 """HDF5 files of Transformers 4 and checkpoints of TensorFlow 1, made here in their layout."""
 
+import shutil
+
 import h5py
 import numpy as np
 import pytest
@@ -165,6 +167,28 @@ def test_two_checkpoints_without_a_file_that_names_the_last_are_refused(checkpoi
     (directory / "model.ckpt-10.index").write_bytes(b"")
     with pytest.raises(ValueError, match=r"must hold one checkpoint.*model\.ckpt-10"):
         open_tensors(directory)
+
+
+def test_the_file_checkpoint_names_a_checkpoint_beside_it_alone(checkpoint, tmp_path):
+    directory, _ = checkpoint
+    for path in list(directory.glob("bert_model*")):
+        shutil.copy(path, directory / path.name.replace("bert_model", "other"))
+    state = directory / "checkpoint"
+    state.write_text('model_checkpoint_path: "/far/away/other.ckpt"\n')
+    assert tf1.find_checkpoint(directory) == directory / "other.ckpt"
+    state.write_text(f'model_checkpoint_path: "{tmp_path.parent}/none.ckpt"\n')
+    with pytest.raises(ValueError, match="must hold one checkpoint"):
+        tf1.find_checkpoint(directory)
+
+
+def test_hdf5_files_that_show_another_file_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(80))
+    with h5py.File(tmp_path / "tf_model.h5", "w") as file:
+        file.attrs["layer_names"] = ["bert"]
+        place = [(str(tmp_path / "secret"), 0, 80)]
+        file.create_dataset("bert/m/x/bias:0", (10,), "float64", external=place)
+    with pytest.raises(ValueError, match=r"bert/m/x/bias:0 lies in another file"):
+        HDF5File(tmp_path / "tf_model.h5")
 
 
 def test_a_pickle_is_refused_with_the_line_that_converts_it(tmp_path):
