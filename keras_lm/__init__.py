@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from keras_lm.checkpoints.load import load as load
     from keras_lm.checkpoints.save import save as save
     from keras_lm.models.bert import BERT as BERT
+    from keras_lm.models.distilbert import DistilBERT as DistilBERT
+    from keras_lm.models.electra import ELECTRA as ELECTRA
+    from keras_lm.models.electra_pretrainer import ELECTRAPretrainer as ELECTRAPretrainer
     from keras_lm.models.gpt import GPT as GPT
+    from keras_lm.models.roberta import RoBERTa as RoBERTa
     from keras_lm.serving.export import export as export
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
@@ -30,8 +34,12 @@ require_tensorflow()
 
 _HOME = {
     "BERT": "models.bert",
+    "DistilBERT": "models.distilbert",
+    "ELECTRA": "models.electra",
+    "ELECTRAPretrainer": "models.electra_pretrainer",
     "GPT": "models.gpt",
     "QuestionAnswering": "tasks.question_answering",
+    "RoBERTa": "models.roberta",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "export": "serving.export",

@@ -1,5 +1,6 @@
 """Decoding: ids in, ids out."""
 
+from keras_lm.generation.gumbel import draw_tokens, row_keys
 from keras_lm.generation.loop import Generated, Reason, generate
 from keras_lm.generation.options import Options, Status, clamp_options, validate_options
 from keras_lm.generation.sampling import pick_tokens
@@ -12,9 +13,11 @@ __all__ = [
     "Reason",
     "Status",
     "clamp_options",
+    "draw_tokens",
     "generate",
     "log_likelihood",
     "pick_tokens",
+    "row_keys",
     "threefry2x32",
     "uniforms",
     "validate_options",

@@ -9,6 +9,7 @@ from keras_lm.layers.embedding import TokenEmbedding
 from keras_lm.layers.encoder import TransformerEncoder
 from keras_lm.layers.masked_lm_head import MaskedLMHead
 from keras_lm.layers.positions import PositionalEncoding
+from keras_lm.layers.replaced_token_head import ReplacedTokenHead
 from keras_lm.layers.text_embedding import TextEmbedding
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "MaskedLMHead",
     "MultiHeadAttention",
     "PositionalEncoding",
+    "ReplacedTokenHead",
     "StartCache",
     "TextEmbedding",
     "TokenEmbedding",

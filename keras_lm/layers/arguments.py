@@ -1,6 +1,8 @@
 """Constructor arguments recorded once, so that `get_config` need not name each of them again."""
 
 import inspect
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -57,9 +59,11 @@ class RecordsArguments:
         return instance
 
     @property
-    def constructor_arguments(self) -> dict[str, Any]:
+    def constructor_arguments(self) -> Mapping[str, Any]:
         """The arguments by name, defaults filled in."""
-        return dict(self._arguments.values)  # type: ignore[attr-defined]
+        # No dict: Keras looks into those for layers, and would save a layer among the arguments
+        # under this name in the place of the attribute that it became.
+        return types.MappingProxyType(self._arguments.values)  # type: ignore[attr-defined]
 
     def record(self, **values: Any) -> None:
         """Replaces recorded arguments, where a constructor keeps less than it was given."""

@@ -27,3 +27,14 @@ def as_inputs(inputs: Any) -> dict[str, Any]:
             f"Received: {', '.join(sorted(inputs))}"
         )
     return inputs
+
+
+def without_segments(inputs: Any) -> dict[str, Any]:
+    """Returns a model's inputs as `as_inputs` does, but for `segment_ids`.
+
+    For models that do not tell segments apart: what makes rows for BERT serves them, too.
+
+    Raises:
+        ValueError: see `as_inputs`.
+    """
+    return {name: value for name, value in as_inputs(inputs).items() if name != "segment_ids"}

@@ -1,6 +1,6 @@
 """Hidden states to logits over the vocabulary, at the masked positions only.
 
-B batch, T length, P masked positions, D hidden size, V vocabulary.
+B batch, T length, P masked positions, D hidden size, E width of the token table, V vocabulary.
 """
 
 from typing import Any
@@ -27,6 +27,7 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
     Args:
         vocab_size: V.
         activation: of the dense layer, see `keras_lm.layers.activations`.
+        size: E, width of the dense layer. None: D.
         layer_norm_epsilon: of the norm.
         kernel_initializer: of the dense layer.
 
@@ -45,29 +46,31 @@ class MaskedLMHead(RecordsArguments, keras.layers.Layer):
         vocab_size: int,
         activation: str = "gelu",
         *,
+        size: int | None = None,
         layer_norm_epsilon: float = 1e-12,
         kernel_initializer: Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.vocab_size, self.activation = vocab_size, activation
+        self.vocab_size, self.activation, self.size = vocab_size, activation, size
         self.kernel_initializer = kernel_initializer
         self.norm = keras.layers.LayerNormalization(
             epsilon=layer_norm_epsilon, name="norm", dtype=self.dtype_policy
         )
 
     def build(self, hidden_shape: tuple[int | None, ...], **shapes: Any) -> None:
-        """Makes the dense layer `(D, D)`, the norm and the bias `(V,)`."""
+        """Makes the dense layer `(D, E)`, the norm and the bias `(V,)`."""
         width = known_width(hidden_shape)
+        size = self.size or width
         self.dense = Dense(
-            width,
+            size,
             self.activation,
             kernel_initializer=self.kernel_initializer,
             name="dense",
             dtype=self.dtype_policy,
         )
         build_once(self.dense, (None, width))
-        build_once(self.norm, (None, width))
+        build_once(self.norm, (None, size))
         # In float32 under mixed precision too: it is added to float32 logits.
         self.bias = self.add_weight(
             name="bias", shape=(self.vocab_size,), initializer="zeros", autocast=False

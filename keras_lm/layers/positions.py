@@ -32,7 +32,8 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
             encoding is projected to the width of the input by a kernel `(P, D)` without bias.
         first_row: row of the learned table that belongs to position 0. The rows before it are never
             read: RoBERTa and BART number positions behind their padding id.
-        embeddings_initializer: of the learned table and of the projection.
+        embeddings_initializer: of the learned table; see also `Sinusoids`.
+        projection_initializer: of the projection. None: `embeddings_initializer`.
 
     Call arguments:
         inputs: float `(B, T, D)`.
@@ -55,6 +56,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         *,
         first_row: int = 0,
         embeddings_initializer: Initializer = "uniform",
+        projection_initializer: Initializer | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +76,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         self.max_length, self.kind, self.size = max_length, kind, size
         self.first_row = first_row
         self.embeddings_initializer = embeddings_initializer
+        self.projection_initializer = projection_initializer or embeddings_initializer
         self.projection: Dense | None = None
 
     def build(self, input_shape: tuple[int | None, ...], **shapes: Any) -> None:
@@ -90,7 +93,7 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
             self.projection = Dense(
                 width,
                 use_bias=False,
-                kernel_initializer=fresh(self.embeddings_initializer),
+                kernel_initializer=fresh(self.projection_initializer),
                 name="projection",
                 dtype=self.dtype_policy,
             )
@@ -122,14 +125,36 @@ class PositionalEncoding(RecordsArguments, keras.layers.Layer):
         """Gives the encoding of each position, `(..., P)`."""
         if self.kind == "learned":
             return tf.gather(tf.convert_to_tensor(self.embeddings), positions + self.first_row)
-        frequency = 10_000.0 ** (-2 * np.arange((self.width + 1) // 2) / self.width)
-        angle = tf.cast(positions, "float32")[..., None] * frequency.astype("float32")
-        pair = tf.stack([tf.sin(angle), tf.cos(angle)], axis=-1)
-        # An odd width has one sine more than cosines.
-        return tf.reshape(pair, [*shape_of(angle)[:-1], 2 * len(frequency)])[..., : self.width]
+        return sinusoids(positions, self.width)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...], **shapes: Any
     ) -> tuple[int | None, ...]:
         """Leaves the shape as it is."""
         return input_shape
+
+
+def sinusoids(positions: Tensor, width: int) -> Tensor:
+    """Encodes positions, see `PositionalEncoding`.
+
+    Args:
+        positions: int `(...)`.
+        width: P.
+
+    Returns:
+        float32 `(..., P)`.
+    """
+    frequency = 10_000.0 ** (-2 * np.arange((width + 1) // 2) / width)
+    angle = tf.cast(positions, "float32")[..., None] * frequency.astype("float32")
+    pair = tf.stack([tf.sin(angle), tf.cos(angle)], axis=-1)
+    # An odd width has one sine more than cosines.
+    return tf.reshape(pair, [*shape_of(angle)[:-1], 2 * len(frequency)])[..., :width]
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class Sinusoids(keras.initializers.Initializer):
+    """Begins a learned table of positions `(rows, P)` with the sinusoidal encodings of its rows."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Tensor:
+        """Gives the table."""
+        return tf.cast(sinusoids(tf.range(shape[0]), shape[1]), dtype or "float32")

@@ -37,6 +37,7 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
         normalize: whether the sum goes through a norm.
         layer_norm_epsilon: of the norm.
         embeddings_initializer: of the tables.
+        positions_initializer: of the position table. None: `embeddings_initializer`.
         tokens: a `TokenEmbedding` that is shared with another layer. None: one of its own.
 
     Call arguments:
@@ -66,6 +67,7 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
         normalize: bool = True,
         layer_norm_epsilon: float = 1e-12,
         embeddings_initializer: Initializer = "uniform",
+        positions_initializer: Initializer | None = None,
         tokens: TokenEmbedding | None = None,
         **kwargs: Any,
     ) -> None:
@@ -86,8 +88,10 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
             position_kind,
             pos_embedding_size,
             first_row=first_position,
+            embeddings_initializer=positions_initializer or embeddings_initializer,
+            projection_initializer=embeddings_initializer,
             name="positions",
-            **table,
+            **own,
         )
         self.norm: Any = None
         if normalize:

@@ -2,10 +2,24 @@
 
 import keras_lm.tokenizers  # noqa: F401 - a model's file holds its tokenizer
 from keras_lm.models.bert import BERT
+from keras_lm.models.distilbert import DistilBERT
+from keras_lm.models.electra import ELECTRA
+from keras_lm.models.electra_pretrainer import ELECTRAPretrainer
 from keras_lm.models.gpt import GPT
 from keras_lm.models.resizing import resize_token_embeddings
+from keras_lm.models.roberta import RoBERTa
 from keras_lm.models.sizes import abstract
 
-MODELS = ("BERT", "GPT")
+MODELS = ("BERT", "DistilBERT", "ELECTRA", "ELECTRAPretrainer", "GPT", "RoBERTa")
 
-__all__ = ["BERT", "GPT", "MODELS", "abstract", "resize_token_embeddings"]
+__all__ = [
+    "BERT",
+    "ELECTRA",
+    "GPT",
+    "MODELS",
+    "DistilBERT",
+    "ELECTRAPretrainer",
+    "RoBERTa",
+    "abstract",
+    "resize_token_embeddings",
+]

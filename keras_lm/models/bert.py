@@ -14,15 +14,15 @@ import tensorflow as tf
 from keras_lm.layers import Dense, MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
-from keras_lm.models.fill_mask import MaskFiller, fill_mask
-from keras_lm.models.interface import by_head, made_once
+from keras_lm.models.fill_mask import FillsMasks
+from keras_lm.models.interface import by_head
 from keras_lm.training import LanguageModel
 
 Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class BERT(LanguageModel):
+class BERT(FillsMasks, LanguageModel):
     """An encoder with the heads that it is pre-trained with. The defaults are BERT-base.
 
     Args:
@@ -168,22 +168,3 @@ class BERT(LanguageModel):
     def head_table(self, head: str) -> tuple[Tensor, Tensor]:
         """Returns the table `(V, D)` that the masked-LM head multiplies by, and its bias `(V,)`."""
         return self.encoder.embedding.tokens.embeddings, self.masked_lm.bias
-
-    def fill_mask(self, texts: str | list[str], top_k: int = 5) -> Any:
-        """Fills each `[MASK]` of a text.
-
-        Args:
-            texts: a text, or several; a literal `[MASK]` marks what is to be filled.
-            top_k: number of fillings for each mask, likeliest first.
-
-        Returns:
-            For each text a list with an entry for each mask: a list of `top_k` pairs (token,
-            probability). For a single text its list alone.
-
-        Raises:
-            ValueError: no tokenizer; no masked-LM head; `top_k` outside 1 .. vocabulary; a text
-                without a mask, empty, or longer than `max_length`.
-        """
-        self.require_head("fill_mask()", "masked_lm")
-        tokenizer = self.require_tokenizer("fill_mask()")
-        return fill_mask(self, made_once(MaskFiller, self, tokenizer), texts, top_k)

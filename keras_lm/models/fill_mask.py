@@ -1,6 +1,6 @@
-"""Texts with `[MASK]` in them to what should stand there, in one graph.
+"""Texts with masks in them to what should stand there, in one graph.
 
-`BERT.fill_mask` calls it from Python; the export traces the same functions.
+`fill_mask` of a model calls it from Python; the export traces the same functions.
 
 B batch, T length, P masks of the row that has most, k fillings, V vocabulary.
 """
@@ -10,10 +10,37 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_lm.models.interface import check_ids, graph
-from keras_lm.models.limits import BYTES_PER_TOKEN, CUT, NO_MASK
+from keras_lm.models.interface import graph, made_once
+from keras_lm.models.limits import CUT, NO_MASK
+from keras_lm.models.reading import encode_rows, padded, read_ids, read_text, token_texts
 
 Tensor = Any
+
+
+class FillsMasks:
+    """For models with a masked-LM head: what stands at the masks of a text. To stand first."""
+
+    def fill_mask(self, texts: str | list[str], top_k: int = 5) -> Any:
+        """Fills each mask of a text.
+
+        Args:
+            texts: a text, or several; the tokenizer's mask token, such as a literal `[MASK]` or
+                `<mask>`, marks what is to be filled.
+            top_k: number of fillings for each mask, likeliest first.
+
+        Returns:
+            For each text a list with an entry for each mask: a list of `top_k` pairs (token,
+            probability). For a single text its list alone. Tokens of byte-level BPE are given as
+            text: " the", and U+FFFD for a token that is a part of a character.
+
+        Raises:
+            ValueError: no tokenizer; no masked-LM head; `top_k` outside 1 .. vocabulary; a text
+                without a mask, empty, or longer than `max_length`.
+        """
+        model: Any = self
+        model.require_head("fill_mask()", "masked_lm")
+        tokenizer = model.require_tokenizer("fill_mask()")
+        return _fill_mask(model, made_once(MaskFiller, model, tokenizer), texts, top_k)
 
 
 class MaskFiller:
@@ -21,15 +48,14 @@ class MaskFiller:
 
     Args:
         model: a `LanguageModel` with a masked-LM head, its `max_length` and `call`.
-        tokenizer: a WordPiece tokenizer; a literal `[MASK]` in a text is parsed, whatever the
-            tokenizer's own `special_tokens`.
+        tokenizer: has a mask; its literal in a text is parsed, whatever the tokenizer's own
+            `special_tokens`.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = parsing(tokenizer)
-        self.max_length = model.max_length
-        self.tokens_V = tf.constant(self.tokenizer.tokens)
+        self.tokens_V = tf.constant(token_texts(self.tokenizer))
         row, number = tf.TensorSpec([None], "int32"), tf.TensorSpec([], "int32")
         self.fill_text = graph(self._fill_text, tf.TensorSpec([None], "string"), number)
         self.fill_ids = graph(self._fill_ids, tf.TensorSpec([None, None], "int32"), row, number)
@@ -46,17 +72,7 @@ class MaskFiller:
             probabilities; `count` int32 `(B,)`, the masks of each row: what stands behind them is
             padding, "" and -1; `status` int32 `(B,)`, 0 or a sum of `CUT` and `NO_MASK`.
         """
-        limit = BYTES_PER_TOKEN * self.max_length
-        cut_B = tf.strings.length(text) > limit
-        ids = self.tokenizer.tokenize(tf.strings.substr(text, 0, limit))
-        # Two places are for [CLS] and [SEP].
-        cut_B |= ids.row_lengths() > self.max_length - 2
-        longest = tf.cast(tf.reduce_max(tf.concat([ids.row_lengths(), [0]], 0)), "int32")
-        packed = self.tokenizer.pack(ids, max_length=self.max_length)
-        width = tf.minimum(longest + 2, self.max_length)
-        return self._fill(
-            packed["token_ids"][:, :width], packed["padding_mask"][:, :width], cut_B, top_k
-        )
+        return self._fill(*read_text(self.tokenizer, text, self.model.max_length), top_k)
 
     def _fill_ids(self, token_ids: Tensor, lengths: Tensor, top_k: Tensor) -> dict[str, Tensor]:
         """Fills the masks of rows of ids, special tokens included.
@@ -70,12 +86,9 @@ class MaskFiller:
         Returns:
             As `fill_text`.
         """
-        cut_B = lengths > self.max_length
-        token_ids = token_ids[:, : self.max_length]
-        inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
-        token_ids = tf.where(inside, token_ids, self.tokenizer.unk_id)
-        real_BT = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        return self._fill(token_ids, real_BT, cut_B, top_k)
+        return self._fill(
+            *read_ids(self.tokenizer, token_ids, lengths, self.model.max_length), top_k
+        )
 
     def _fill(
         self, token_ids: Tensor, real_BT: Tensor, cut_B: Tensor, top_k: Tensor
@@ -104,35 +117,27 @@ class MaskFiller:
 
 
 def parsing(tokenizer: Any) -> Any:
-    """Returns a tokenizer that reads a literal `[MASK]` in a text as the token."""
+    """Returns a tokenizer that reads the literal of a special token in a text as the token."""
     if tokenizer.special_tokens == "parse":
         return tokenizer
     return type(tokenizer).from_config({**tokenizer.get_config(), "special_tokens": "parse"})
 
 
-def fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int) -> Any:
-    """Checks the request and calls the graph; see `BERT.fill_mask`."""
+def _fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int) -> Any:
     tokenizer = filler.tokenizer
     top_k = operator.index(top_k)
     if not 1 <= top_k <= tokenizer.vocab_size:
         raise ValueError(
             f"top_k must be in 1 .. {tokenizer.vocab_size}, the vocabulary. Received: {top_k}"
         )
-    is_single = isinstance(texts, (str, bytes))
-    batch = [texts] if is_single else list(texts)
-    if not batch:
-        raise ValueError("texts must hold at least one text. Received: none")
-    rows = [tokenizer.encode(text) for text in batch]
-    check_ids(rows, tokenizer.vocab_size, model.max_length)
+    batch, rows = encode_rows(tokenizer, texts, model.max_length)
     for text, row in zip(batch, rows, strict=True):
         if tokenizer.mask_id not in row:
             raise ValueError(
                 f"A text must hold {tokenizer.tokens[tokenizer.mask_id]} where it is to be filled. "
                 f"Received: {text[:80]!r}"
             )
-    ids = tf.ragged.constant(rows, "int32", ragged_rank=1)
-    lengths = tf.cast(ids.row_lengths(), "int32")
-    found = filler.fill_ids(ids.to_tensor(tokenizer.pad_id), lengths, tf.constant(top_k))
+    found = filler.fill_ids(*padded(tokenizer, rows), tf.constant(top_k))
     answers = [
         [
             [(token.decode(), float(score)) for token, score in zip(*mask, strict=True)]
@@ -142,4 +147,4 @@ def fill_mask(model: Any, filler: MaskFiller, texts: str | list[str], top_k: int
             *(found[name].numpy() for name in ("tokens", "scores", "count")), strict=True
         )
     ]
-    return answers[0] if is_single else answers
+    return answers[0] if isinstance(texts, (str, bytes)) else answers

@@ -30,6 +30,35 @@ BERT_SIZES = _sizes(
     ]
 )
 
+# Liu et al. 2019, arXiv:1907.11692, sections 4 and 5.
+ROBERTA_SIZES = _sizes([("base", 12, 768), ("large", 24, 1024)])
+
+# Sanh et al. 2019, arXiv:1910.01108, section 3.
+DISTILBERT_SIZES = _sizes([("base", 6, 768)])
+
+# Clark et al. 2020, arXiv:2003.10555, table 6: the discriminators.
+ELECTRA_SIZES = {
+    name: {**sizes, "embedding_size": embedding_size}
+    for (name, sizes), embedding_size in zip(
+        _sizes([("small", 12, 256), ("base", 12, 768), ("large", 24, 1024)]).items(),
+        (128, 768, 1024),
+        strict=True,
+    )
+}
+# Table 6: the generators beside them. The small one that was released is as large as its
+# discriminator.
+ELECTRA_GENERATOR_SIZES = {
+    name: {**sizes, "embedding_size": ELECTRA_SIZES[name.split("_")[0]]["embedding_size"]}
+    for name, sizes in _sizes(
+        [
+            ("small", 12, 64),
+            ("small_released", 12, 256),
+            ("base", 12, 256),
+            ("large", 24, 256),
+        ]
+    ).items()
+}
+
 # Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", table 2.
 GPT2_SIZES = _sizes(
     [("small", 12, 768), ("medium", 24, 1024), ("large", 36, 1280), ("xl", 48, 1600)]

@@ -152,10 +152,14 @@ class LanguageModel(
         """Saves the model; arguments are those of `keras.Model.save`.
 
         A model that was not called yet gets its weights first: a file without them would load as
-        another model.
+        another model. So does an optimizer that has made no step, which Keras would warn of.
         """
         if not self.built:
             self.build()
+        if self.compiled and not self.optimizer.built:
+            strategy = strategy_of(self)
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self.optimizer.build(self.trainable_variables)
         super().save(filepath, *args, **kwargs)
 
     # compile

@@ -28,6 +28,36 @@ GPT2 = {
     "gelu_new": {},
     "odd": {"activation_function": "gelu", "layer_norm_epsilon": 1e-3, "n_head": 1, "n_inner": 37},
 }
+# Widths that differ, so that none can stand for another.
+SMALL = {
+    "vocab_size": 31,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "intermediate_size": 13,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 11,
+}
+ODD = {
+    "hidden_act": "gelu_new",
+    "layer_norm_eps": 1e-3,
+    "num_attention_heads": 1,
+    "num_hidden_layers": 1,
+}
+ROBERTA = {
+    "gelu": {"type_vocab_size": 1, "max_position_embeddings": 13, "layer_norm_eps": 1e-5},
+    # Another padding id, which is where positions begin, and segments.
+    "odd": {"type_vocab_size": 2, "max_position_embeddings": 15, "pad_token_id": 3, **ODD},
+}
+DISTILBERT = {
+    "gelu": {},
+    "odd": {"activation": "relu", "n_heads": 1, "n_layers": 1, "sinusoidal_pos_embds": True},
+}
+# The last is a generator: its activation is not that of its head.
+ELECTRA = {
+    "gelu": {"embedding_size": 6},
+    "odd": {"embedding_size": 8, "type_vocab_size": 3, **ODD},
+    "generator": {**ODD, "embedding_size": 5, "hidden_act": "relu"},
+}
 
 
 def randomize(model):
@@ -109,6 +139,64 @@ def main():
             **{f"hidden_{i}": state for i, state in enumerate(found.hidden_states)},
         }
         write(f"gpt2_{name}", model, inputs, outputs)
+    encoders(mask)
+
+
+def encoders(mask):
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(2)
+    for name, options in ROBERTA.items():
+        config = transformers.RobertaConfig(
+            **{**SMALL, "pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, **options}
+        )
+        # Only padding has its id: Transformers numbers positions without it.
+        ids = torch.randint(4, 31, (3, 9), generator=generator)
+        inputs = {"token_ids": torch.where(mask > 0, ids, config.pad_token_id)}
+        inputs |= segments_and_padding(config.type_vocab_size, mask, generator)
+        model = transformers.RobertaForMaskedLM(config)
+        ask(f"roberta_{name}", model, inputs, "masked_lm")
+    for name, options in DISTILBERT.items():
+        sizes = {
+            "vocab_size": 31,
+            "dim": 8,
+            "n_layers": 2,
+            "hidden_dim": 13,
+            "n_heads": 2,
+            "max_position_embeddings": 11,
+        }
+        config = transformers.DistilBertConfig(**{**sizes, **options})
+        inputs = {"token_ids": torch.randint(0, 31, (3, 9), generator=generator)}
+        inputs["padding_mask"] = mask
+        model = transformers.DistilBertForMaskedLM(config)
+        ask(f"distilbert_{name}", model, inputs, "masked_lm")
+    for name, options in ELECTRA.items():
+        config = transformers.ElectraConfig(**{**SMALL, **options})
+        inputs = {"token_ids": torch.randint(0, 31, (3, 9), generator=generator)}
+        inputs |= segments_and_padding(config.type_vocab_size, mask, generator)
+        if name == "generator":
+            ask("electra_generator", transformers.ElectraForMaskedLM(config), inputs, "masked_lm")
+        else:
+            model = transformers.ElectraForPreTraining(config)
+            ask(f"electra_{name}", model, inputs, "replaced_token")
+
+
+def segments_and_padding(num_segments, mask, generator):
+    segments = torch.randint(0, num_segments, tuple(mask.shape), generator=generator)
+    return {"segment_ids": segments, "padding_mask": mask}
+
+
+def ask(name, model, inputs, head):
+    randomize(model)
+    theirs = {
+        "token_ids": "input_ids",
+        "segment_ids": "token_type_ids",
+        "padding_mask": "attention_mask",
+    }
+    found = model(
+        **{theirs[key]: value for key, value in inputs.items()}, output_hidden_states=True
+    )
+    states = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
+    write(name, model, inputs, {head: found.logits, **states})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_lm import BERT, GPT
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 
@@ -26,6 +26,44 @@ BERT_NAMES = {
     "masked_lm/bias": "cls.predictions.bias",
     "pooler/": "bert.pooler.dense.",
     "next_sentence/": "cls.seq_relationship.",
+}
+ROBERTA_NAMES = {
+    **{
+        ours: theirs.replace("bert.", "roberta.", 1)
+        for ours, theirs in BERT_NAMES.items()
+        if ours.startswith("encoder/")
+    },
+    "masked_lm/dense/": "lm_head.dense.",
+    "masked_lm/norm/": "lm_head.layer_norm.",
+    "masked_lm/bias": "lm_head.bias",
+}
+ELECTRA_NAMES = {
+    **{
+        ours: theirs.replace("bert.", "electra.", 1)
+        for ours, theirs in BERT_NAMES.items()
+        if ours.startswith("encoder/")
+    },
+    "encoder/projection/": "electra.embeddings_project.",
+    "replaced_token/dense/": "discriminator_predictions.dense.",
+    "replaced_token/output/": "discriminator_predictions.dense_prediction.",
+    "masked_lm/dense/": "generator_predictions.dense.",
+    "masked_lm/norm/": "generator_predictions.LayerNorm.",
+    "masked_lm/bias": "generator_lm_head.bias",
+}
+_LAYER = "distilbert.transformer.layer.{i}."
+DISTILBERT_NAMES = {
+    "encoder/embedding/tokens/embeddings": "distilbert.embeddings.word_embeddings.weight",
+    "encoder/embedding/positions/embeddings": "distilbert.embeddings.position_embeddings.weight",
+    "encoder/embedding/norm/": "distilbert.embeddings.LayerNorm.",
+    "encoder/block_{i}/attention/query_key_value/": _LAYER + "attention.{part}_lin.",
+    "encoder/block_{i}/attention/output/": _LAYER + "attention.out_lin.",
+    "encoder/block_{i}/attention_norm/": _LAYER + "sa_layer_norm.",
+    "encoder/block_{i}/feed_forward_in/": _LAYER + "ffn.lin1.",
+    "encoder/block_{i}/feed_forward_out/": _LAYER + "ffn.lin2.",
+    "encoder/block_{i}/feed_forward_norm/": _LAYER + "output_layer_norm.",
+    "masked_lm/dense/": "vocab_transform.",
+    "masked_lm/norm/": "vocab_layer_norm.",
+    "masked_lm/bias": "vocab_projector.bias",
 }
 GPT2_NAMES = {
     "decoder/embedding/tokens/embeddings": "transformer.wte.weight",
@@ -62,6 +100,8 @@ class Golden:
             if path not in names:
                 theirs += LEAVES[leaf]
             parts = ("query", "key", "value") if "{part}" in theirs else ("",)
+            if "{part}_lin" in theirs:
+                parts = ("q", "k", "v")
             tensors = [weights[theirs.replace("{part}", part)] for part in parts]
             if leaf == "kernel" and transposed:
                 tensors = [tensor.T for tensor in tensors]
@@ -104,6 +144,58 @@ def test_bert_has_the_numbers_of_transformers(name, options):
     np.testing.assert_allclose(found["next_sentence"], outputs["next_sentence"], atol=1e-5)
     for i, state in enumerate(states):
         np.testing.assert_allclose(state, outputs[f"hidden_{i}"], atol=1e-5)
+
+
+ODD = {
+    "num_layers": 1,
+    "num_attention_heads": 1,
+    "activation": "gelu_tanh",
+    "layer_norm_epsilon": 1e-3,
+}
+DISCRIMINATOR, GENERATOR = {"heads": ("replaced_token",)}, {"heads": ("masked_lm",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "model_class", "names", "options"),
+    [
+        ("roberta_gelu", RoBERTa, ROBERTA_NAMES, {}),
+        ("roberta_odd", RoBERTa, ROBERTA_NAMES, {**ODD, "first_position": 4, "num_segments": 2}),
+        ("distilbert_gelu", DistilBERT, DISTILBERT_NAMES, {}),
+        (
+            "distilbert_odd",
+            DistilBERT,
+            DISTILBERT_NAMES,
+            {"num_layers": 1, "num_attention_heads": 1, "activation": "relu"},
+        ),
+        ("electra_gelu", ELECTRA, ELECTRA_NAMES, {**DISCRIMINATOR, "embedding_size": 6}),
+        ("electra_odd", ELECTRA, ELECTRA_NAMES, {**DISCRIMINATOR, **ODD, "num_segments": 3}),
+        (
+            "electra_generator",
+            ELECTRA,
+            ELECTRA_NAMES,
+            {**GENERATOR, **ODD, "embedding_size": 5, "activation": "relu"},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_encoder_has_the_numbers_of_transformers(name, model_class, names, options):
+    golden = Golden(name)
+    sizes = {"num_layers": 2, "num_attention_heads": 2, "num_hidden_units": 13, "max_length": 11}
+    model = model_class(vocab_size=31, hidden_size=8, **{**sizes, **options})
+    model.build()
+    golden.assign(model, names, transposed=True)
+    inputs, outputs = golden.part("input/"), golden.part("output/")
+    real = inputs["padding_mask"].astype("bool")
+    inputs = {**inputs, "padding_mask": real}
+    # RoBERTa gives padding no positions, and nobody looks at it.
+    np.testing.assert_allclose(
+        np.asarray(model(inputs))[real], outputs[model.heads[0]][real], atol=1e-5
+    )
+    _, states = model.encoder(inputs, return_hidden_states=True)
+    for i, state in enumerate(states):
+        np.testing.assert_allclose(
+            np.asarray(state)[real], outputs[f"hidden_{i}"][real], atol=1e-5
+        )
 
 
 @pytest.mark.parametrize(

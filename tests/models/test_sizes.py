@@ -3,9 +3,17 @@ import resource
 
 import pytest
 
-from keras_lm import BERT, GPT
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa
 from keras_lm.models import abstract
-from keras_lm.models.sizes import BERT_SIZES, GPT2_SIZES, GPT3_SIZES
+from keras_lm.models.sizes import (
+    BERT_SIZES,
+    DISTILBERT_SIZES,
+    ELECTRA_GENERATOR_SIZES,
+    ELECTRA_SIZES,
+    GPT2_SIZES,
+    GPT3_SIZES,
+    ROBERTA_SIZES,
+)
 
 BOTH = ("masked_lm", "next_sentence")
 
@@ -34,6 +42,59 @@ def test_bert_with_both_heads_has_the_parameters_of_the_release(name, parameters
 def test_bert_base_chinese_has_the_parameters_of_the_release():
     model = abstract(BERT, 21_128, heads=BOTH)
     assert model.encoder.count_params() + model.pooler.count_params() == 102_267_648
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder", "with_head"),
+    [("base", 124_055_040, 124_697_433), ("large", 354_310_144, 355_412_057)],
+)
+def test_roberta_has_the_parameters_of_the_release(name, encoder, with_head):
+    model = abstract(RoBERTa, **ROBERTA_SIZES[name])
+    assert (model.encoder.count_params(), model.count_params()) == (encoder, with_head)
+    assert model.encoder.embedding.positions.embeddings.shape[0] == 514
+
+
+def test_distilbert_has_the_parameters_of_the_release():
+    model = abstract(DistilBERT, **DISTILBERT_SIZES["base"])
+    assert (model.encoder.count_params(), model.count_params()) == (66_362_880, 66_985_530)
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [("small", 13_483_008), ("base", 108_891_648), ("large", 334_092_288)],
+)
+def test_electra_discriminators_have_the_parameters_of_the_release(name, encoder):
+    width = ELECTRA_SIZES[name]["hidden_size"]
+    model = abstract(ELECTRA, **ELECTRA_SIZES[name])
+    assert model.encoder.count_params() == encoder
+    assert model.count_params() == encoder + width * width + width + width + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "encoder"),
+    [
+        ("small", 4_580_928),
+        ("small_released", 13_483_008),
+        ("base", 33_511_168),
+        ("large", 50_999_552),
+    ],
+)
+def test_electra_generators_have_the_parameters_of_the_paper(name, encoder):
+    model = abstract(ELECTRA, **ELECTRA_GENERATOR_SIZES[name], heads=())
+    assert model.count_params() == encoder
+
+
+@pytest.mark.parametrize(
+    ("name", "share"), [("small", 1 / 4), ("small_released", 1), ("base", 1 / 3), ("large", 1 / 4)]
+)
+def test_a_pretrainer_makes_the_generator_of_the_paper(name, share):
+    sizes = ELECTRA_SIZES[name.split("_")[0]]
+    model = abstract(ELECTRAPretrainer, **sizes, generator_size=share)
+    alone = abstract(ELECTRA, **ELECTRA_GENERATOR_SIZES[name], heads=("masked_lm",))
+    discriminator = abstract(ELECTRA, **sizes)
+    assert model.generator.count_params() == alone.count_params()
+    shared = discriminator.encoder.embedding.count_params()
+    assert model.count_params() == discriminator.count_params() + alone.count_params() - shared
 
 
 @pytest.mark.parametrize(
@@ -73,12 +134,21 @@ def test_counting_takes_no_memory():
     assert grown < 1_000_000  # kB
 
 
-def test_the_defaults_are_bert_base_and_gpt2_small():
-    for model_class, sizes in ((BERT, BERT_SIZES["base"]), (GPT, GPT2_SIZES["small"])):
-        defaults = inspect.signature(model_class.__init__).parameters
-        assert {name: defaults[name].default for name in sizes} == sizes
-    assert inspect.signature(BERT.__init__).parameters["vocab_size"].default == 30_522
-    assert inspect.signature(GPT.__init__).parameters["vocab_size"].default == 50_257
+@pytest.mark.parametrize(
+    ("model_class", "sizes", "vocab_size"),
+    [
+        (BERT, BERT_SIZES["base"], 30_522),
+        (RoBERTa, ROBERTA_SIZES["base"], 50_265),
+        (DistilBERT, DISTILBERT_SIZES["base"], 30_522),
+        (ELECTRA, {**ELECTRA_SIZES["base"], "embedding_size": None}, 30_522),
+        (ELECTRAPretrainer, {**ELECTRA_SIZES["base"], "embedding_size": None}, 30_522),
+        (GPT, GPT2_SIZES["small"], 50_257),
+    ],
+)
+def test_the_defaults_are_a_released_size(model_class, sizes, vocab_size):
+    defaults = inspect.signature(model_class.__init__).parameters
+    assert {name: defaults[name].default for name in sizes} == sizes
+    assert defaults["vocab_size"].default == vocab_size
 
 
 def test_a_narrower_position_table_is_projected():

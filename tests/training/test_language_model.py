@@ -119,6 +119,14 @@ def test_a_file_restores_weights_optimizer_and_schedule(tmp_path):
     assert model.optimizer.get_config()["learning_rate"]["config"]["planned_steps"] == 12
 
 
+def test_a_model_that_was_compiled_and_never_trained_is_saved_whole(tmp_path):
+    model = Toy()
+    model.compile()
+    model.save(tmp_path / "toy.keras")
+    again = keras.models.load_model(tmp_path / "toy.keras")
+    assert len(again.optimizer.variables) == len(model.optimizer.variables) > 1
+
+
 def test_a_file_restores_what_compile_was_given(tmp_path):
     model = Toy(heads=("causal_lm",))
     model.build(None)
