@@ -8,8 +8,14 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_lm.models import ELECTRAPretrainer
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
-from keras_lm.serving.signatures import Signatures, fill_mask_signatures, generation_signatures
+from keras_lm.serving.signatures import (
+    Signatures,
+    fill_mask_signatures,
+    find_replaced_signatures,
+    generation_signatures,
+)
 from keras_lm.training import LanguageModel
 
 _NEVER_CHANGED = "A version is never changed."
@@ -32,6 +38,9 @@ def export(
     | of a masked LM | | |
     | `serving_default` | `text` | `tokens`, `scores`, `count`, `status` |
     | `fill_mask_ids` | `token_ids`, `lengths` | the same |
+    | of a discriminator | | |
+    | `serving_default` | `text` | `tokens`, `scores`, `count`, `status` |
+    | `find_replaced_ids` | `token_ids`, `lengths` | the same, of all ids given |
     | of a causal LM | | |
     | `serving_default` | `prompt` | `text`, `completion`, `count`, `status`; greedy |
     | `generate` | `prompt` and the options | the same |
@@ -40,16 +49,18 @@ def export(
 
     `text`, `prompt`, `completion`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on the right;
     answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32 `max_new_tokens` and
-    `top_k`, float32 `temperature` and `top_p`, int64 `seed`. `tokens`: string `(B, P, k)`, for each
-    `[MASK]` the likeliest first; `scores`: float32 `(B, P, k)`, their probabilities; both padded
-    behind a row's last mask, with "" and -1. `count`: int32 `(B,)`, masks or new tokens. `status`:
-    int32 `(B,)`.
+    `top_k`, float32 `temperature` and `top_p`, int64 `seed`. Of a masked LM `tokens` are string
+    `(B, P, k)`, for each mask the likeliest first, and `scores` float32 `(B, P, k)`, their
+    probabilities. Of a discriminator `tokens` are string `(B, T)`, those of the text, and `scores`
+    float32 `(B, T)`, the probability of each that it was replaced. Behind a row's last one stand ""
+    and -1. `count`: int32 `(B,)`, masks, tokens or new tokens. `status`: int32 `(B,)`.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
 
     Args:
-        model: a built model with a tokenizer and a language-modelling head.
+        model: a built model with a tokenizer and a head. With several, the first one of
+            `"masked_lm"`, `"replaced_token"` and `"causal_lm"` answers.
         directory: one directory for all versions of the model.
         version: a positive number. None: the highest that is there and 1.
         top_k: of a masked LM, how many fillings of each mask to answer.
@@ -106,6 +117,11 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
     if not model.built:
         raise ValueError("A model has no weights before it is built. Received: an unbuilt model")
+    if isinstance(model, ELECTRAPretrainer):
+        raise ValueError(
+            "An ELECTRAPretrainer is for training: export its discriminator or its generator. "
+            f"Received: {model.name}"
+        )
     if "masked_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         if not 1 <= top_k <= tokenizer.vocab_size:
@@ -113,6 +129,8 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
                 f"top_k must be in 1 .. {tokenizer.vocab_size}, the vocabulary. Received: {top_k}"
             )
         return fill_mask_signatures(model, tokenizer, top_k)
+    if "replaced_token" in model.heads:
+        return find_replaced_signatures(model, model.require_tokenizer("export()"))
     if "causal_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         if max_new_tokens is None:
@@ -124,6 +142,6 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
             )
         return generation_signatures(model, tokenizer, max_new_tokens)
     raise ValueError(
-        'What can be exported has the head "masked_lm" or "causal_lm". '
+        'What can be exported has the head "masked_lm", "replaced_token" or "causal_lm". '
         f"Received: heads={model.heads}"
     )

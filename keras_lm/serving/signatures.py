@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm.models.fill_mask import MaskFiller
+from keras_lm.models.find_replaced import ReplacedFinder
 from keras_lm.models.interface import made_once
 from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
@@ -40,6 +41,21 @@ def fill_mask_signatures(model: Any, tokenizer: Any, top_k: int) -> Signatures:
         return filler.fill_ids(token_ids, lengths, tf.constant(top_k))
 
     return {"serving_default": fill_mask, "fill_mask_ids": fill_mask_ids}
+
+
+def find_replaced_signatures(model: Any, tokenizer: Any) -> Signatures:
+    """Signatures of a discriminator."""
+    finder = made_once(ReplacedFinder, model, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def find_replaced(text: Tensor) -> dict[str, Tensor]:
+        return finder.find_in_text(text)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def find_replaced_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return finder.find_in_ids(token_ids, lengths)
+
+    return {"serving_default": find_replaced, "find_replaced_ids": find_replaced_ids}
 
 
 def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Signatures:

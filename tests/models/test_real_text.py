@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_lm import BERT, GPT, data
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa, data
+from keras_lm.models.replacement import detection_labels
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -37,6 +38,42 @@ def test_bert_learns_from_real_text(topics, wordpiece):
     assert history["loss"][0] > history["loss"][1] > history["loss"][2]
     assert history["loss"][-1] < np.log(800)
     assert "masked_lm_accuracy" in history
+
+
+@pytest.mark.parametrize(
+    ("model_class", "options"),
+    [
+        (RoBERTa, {}),
+        (DistilBERT, {}),
+        (ELECTRA, {"heads": ("masked_lm",), "embedding_size": 24}),
+    ],
+)
+def test_an_encoder_learns_from_real_text(topics, wordpiece, model_class, options):
+    model = model_class(wordpiece.vocab_size, **SIZES, **options, tokenizer=wordpiece)
+    pipeline = data.masked_lm(topics, wordpiece, **ROWS)
+    model.compile(learning_rate=1e-2)
+    history = model.fit(pipeline, epochs=3, steps_per_epoch=20, verbose=0).history
+    assert history["loss"][0] > history["loss"][1] > history["loss"][2]
+    assert history["loss"][-1] < np.log(800) - 1
+
+
+def test_electra_learns_from_real_text_to_write_and_to_tell(topics, wordpiece):
+    sizes = {**SIZES, "initializer_range": 0.2}
+    model = ELECTRAPretrainer(wordpiece.vocab_size, **sizes, generator_size=0.5)
+    pipeline = data.masked_lm(topics, wordpiece, **ROWS)
+    model.compile(learning_rate=1e-2)
+    history = model.fit(pipeline, epochs=3, steps_per_epoch=30, verbose=0).history
+    assert history["loss"][0] > history["loss"][1] > history["loss"][2]
+    assert history["masked_lm_accuracy"][-1] > 0.08
+    # The discriminator knows more than how many tokens are replaced: it knows which.
+    inputs, labels, weights = next(iter(pipeline))
+    found = model(inputs)
+    replaced, counts = detection_labels(
+        inputs["padding_mask"], inputs["masked_positions"], found["drawn"], labels, weights
+    )
+    auc = keras.metrics.AUC(from_logits=True)
+    auc.update_state(replaced, found["replaced_token"], counts)
+    assert auc.result() > 0.6
 
 
 def test_gpt_learns_from_real_text(topics):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_lm
-from keras_lm import BERT, GPT
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -124,6 +124,51 @@ def test_masks_are_filled_in_their_order(bert):
     # Another row's padding does not count.
     long = bert.fill_mask(["[MASK] is", "[MASK] " * 20], np.int64(1))
     assert long[0][0][0][0] == bert.fill_mask("[MASK] is", 1)[0][0][0]
+
+
+@pytest.mark.parametrize("model_class", [RoBERTa, DistilBERT, ELECTRA])
+def test_every_masked_lm_fills_masks(model_class, wordpiece):
+    options = {"heads": ("masked_lm",), "initializer_range": 0.5, "tokenizer": wordpiece}
+    model = model_class(500, **SIZES, **options)
+    text = "[MASK] is a [MASK]."
+    ids = np.array([model.tokenizer.encode("is a .")])
+    mask, place = wordpiece.mask_id, ids.shape[1] - 2
+    row = [*ids[0, :1], mask, *ids[0, 1:place], mask, *ids[0, place:]]
+    probability = tf.nn.softmax(model(np.array([row]))[0])
+    for position, filling in zip((1, place + 1), model.fill_mask(text, 3), strict=True):
+        expected = tf.math.top_k(probability[position], 3)
+        assert [token for token, _ in filling] == [wordpiece.tokens[i] for i in expected.indices]
+        np.testing.assert_allclose([p for _, p in filling], expected.values, rtol=1e-4)
+
+
+def test_every_token_of_a_text_is_told_how_likely_it_was_replaced(wordpiece):
+    model = ELECTRA(500, **SIZES, initializer_range=0.5, tokenizer=wordpiece)
+    text = "The assert statement [MASK]"
+    found = model.find_replaced(text)
+    ids = wordpiece.encode(text)
+    assert [token for token, _ in found] == [wordpiece.tokens[i] for i in ids[1:-1]]
+    expected = tf.sigmoid(model(np.array([ids])))[0, 1:-1]
+    np.testing.assert_allclose([score for _, score in found], expected, atol=1e-6)
+    # Another row's padding does not count.
+    several = model.find_replaced([text, "", b"x " * 20])
+    assert [token for token, _ in several[0]] == [token for token, _ in found]
+    np.testing.assert_allclose([s for _, s in several[0]], [s for _, s in found], atol=1e-5)
+    assert several[1] == []
+    assert len(several[2]) == 20
+
+
+def test_what_has_no_such_head_or_is_too_long_is_refused(wordpiece):
+    model = ELECTRA(500, **SIZES, tokenizer=wordpiece)
+    with pytest.raises(ValueError, match='needs the head "masked_lm"'):
+        model.fill_mask("[MASK]")
+    with pytest.raises(ValueError, match="max_length=32 tokens. Received: 42"):
+        model.find_replaced("x " * 40)
+    with pytest.raises(ValueError, match="at least one text"):
+        model.find_replaced([])
+    with pytest.raises(ValueError, match='needs the head "replaced_token"'):
+        ELECTRA(500, **SIZES, heads=("masked_lm",), tokenizer=wordpiece).find_replaced("x")
+    with pytest.raises(ValueError, match="needs a tokenizer"):
+        ELECTRA(500, **SIZES).find_replaced("x")
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,14 @@ OPTIONS = {
 }
 IDS = {"token_ids": [[7, 9, 11], [5, 0, 0]], "lengths": [3, 1]}
 
+ROWS = {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}
+LONG = "x " * 60
+
 REQUESTS = [
     ("bert", "serving_default", {"text": TEXTS}),
-    ("bert", "fill_mask_ids", {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}),
+    ("bert", "fill_mask_ids", ROWS),
+    ("electra", "serving_default", {"text": [*TEXTS, LONG]}),
+    ("electra", "find_replaced_ids", ROWS),
     ("gpt", "serving_default", {"prompt": PROMPTS}),
     ("gpt", "generate", {"prompt": PROMPTS, **OPTIONS}),
     ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),

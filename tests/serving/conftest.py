@@ -1,6 +1,6 @@
 import pytest
 
-from keras_lm import BERT, GPT, export
+from keras_lm import BERT, ELECTRA, GPT, export
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -31,9 +31,19 @@ def gpt(topics):
 
 
 @pytest.fixture(scope="session")
-def exports(bert, gpt, tmp_path_factory):
-    """A directory with `bert/1` and `gpt/1`."""
+def electra(bert):
+    model = ELECTRA(
+        bert.vocab_size, **{**SIZES, "num_layers": 1}, embedding_size=8, tokenizer=bert.tokenizer
+    )
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def exports(bert, electra, gpt, tmp_path_factory):
+    """A directory with `bert/1`, `electra/1` and `gpt/1`."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
+    export(electra, directory / "electra")
     export(gpt, directory / "gpt", max_new_tokens=8)
     return directory

@@ -6,10 +6,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ask_in_a_process import OPTIONS, PROMPTS, REQUESTS, TEXTS, ask_in_another_process
+from ask_in_a_process import (
+    LONG,
+    OPTIONS,
+    PROMPTS,
+    REQUESTS,
+    ROWS,
+    TEXTS,
+    ask_in_another_process,
+)
 from tensorflow.core.protobuf import saved_model_pb2
 
-from keras_lm import GPT, export
+from keras_lm import ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa, export
 from keras_lm.generation import Status
 from keras_lm.models.limits import CUT, NO_MASK
 
@@ -24,7 +32,8 @@ def answers(exports):
 
 @pytest.fixture(scope="module")
 def loaded(exports):
-    return {name: tf.saved_model.load(str(exports / name / "1")) for name in ("bert", "gpt")}
+    names = ("bert", "electra", "gpt")
+    return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}
 
 
 def test_masks_are_filled_as_in_python(answers, bert):
@@ -41,6 +50,43 @@ def test_masks_are_filled_as_in_python(answers, bert):
             np.testing.assert_allclose(
                 answer["scores"][row][mask], [score for _, score in filling], atol=1e-6
             )
+
+
+def test_replaced_tokens_are_found_as_in_python(answers, electra):
+    answer = answers["electra", "serving_default"]
+    assert answer["status"] == [0] * len(TEXTS) + [CUT]
+    for row, text in enumerate([*TEXTS, LONG[: 2 * (electra.max_length - 2)]]):
+        found = electra.find_replaced(text)
+        count = answer["count"][row]
+        assert answer["tokens"][row][:count] == [token for token, _ in found]
+        np.testing.assert_allclose(
+            answer["scores"][row][:count], [score for _, score in found], atol=1e-6
+        )
+        assert set(answer["tokens"][row][count:]) <= {""}
+        assert set(answer["scores"][row][count:]) <= {-1.0}
+
+
+def test_of_ids_every_one_is_judged(answers, electra):
+    answer = answers["electra", "find_replaced_ids"]
+    assert answer["count"] == ROWS["lengths"]
+    for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
+        tokens = [electra.tokenizer.tokens[i] for i in ids[:length]]
+        assert answer["tokens"][row] == tokens + [""] * (4 - length)
+        expected = tf.sigmoid(electra(np.array([ids[:length]])))[0]
+        np.testing.assert_allclose(answer["scores"][row][:length], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("model_class", [RoBERTa, DistilBERT, ELECTRA])
+def test_every_masked_lm_can_be_exported(model_class, bert, tmp_path):
+    sizes = {"hidden_size": 8, "num_layers": 1, "num_attention_heads": 1, "num_hidden_units": 8}
+    options = {**sizes, "max_length": 16, "heads": ("masked_lm",), "tokenizer": bert.tokenizer}
+    model = model_class(bert.vocab_size, **options)
+    model.build()
+    loaded = tf.saved_model.load(str(export(model, tmp_path / "m", top_k=2)))
+    answer = loaded.signatures["serving_default"](text=tf.constant(["The [MASK] statement"]))
+    ((expected,),) = [model.fill_mask("The [MASK] statement", top_k=2)]
+    assert answer["tokens"].numpy()[0, 0].tolist() == [token.encode() for token, _ in expected]
+    np.testing.assert_allclose(answer["scores"][0, 0], [p for _, p in expected], atol=1e-6)
 
 
 def test_prompts_are_continued_as_in_python(answers, gpt):
@@ -115,7 +161,14 @@ def test_an_empty_batch_and_hostile_ids_are_answered(loaded):
         .shape[0]
         == 0
     )
+    empty = loaded["electra"].signatures["serving_default"](text=tf.constant([], tf.string))
+    assert empty["tokens"].shape[0] == 0
     ids = tf.constant([[10**6, -5, 3]] * 2)
+    answer = loaded["electra"].signatures["find_replaced_ids"](
+        token_ids=ids, lengths=tf.constant([99, -1])
+    )
+    assert answer["count"].numpy().tolist() == [3, 0]
+    assert answer["status"].numpy().tolist() == [CUT, 0]
     answer = loaded["bert"].signatures["fill_mask_ids"](
         token_ids=ids, lengths=tf.constant([99, -1])
     )
@@ -167,7 +220,7 @@ def nodes(path):
             yield from ((function.signature.name, node) for node in function.node_def)
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt"])
+@pytest.mark.parametrize("name", ["bert", "electra", "gpt"])
 def test_the_operations_are_those_of_core_tensorflow(exports, name):
     found = list(nodes(exports / name / "1"))
     operations = {node.op for _, node in found}
@@ -264,3 +317,7 @@ def test_a_model_that_cannot_answer_is_refused(gpt, tmp_path):
             export(model, tmp_path / "m")
     with pytest.raises(ValueError, match="Received: Sequential"):
         export(keras.Sequential(), tmp_path / "m")
+    pretrainer = ELECTRAPretrainer(50, 8, 1, 1, 8, max_length=8, generator_size=0.5)
+    pretrainer.build()
+    with pytest.raises(ValueError, match="export its discriminator or its generator"):
+        export(pretrainer, tmp_path / "m")
