@@ -33,7 +33,8 @@ class ELECTRAPretrainer(LanguageModel):
     each masked position a token is drawn from its prediction, at temperature 1, without a gradient;
     the discriminator says of every token of the row whether it is another than stood there. The
     loss is that of the generator and 50 times that of the discriminator, which is the mean over all
-    tokens that are no padding; `compile(loss_weights={"replaced_token": ...})` takes another factor.
+    tokens that are no padding. `compile(loss_weights={"replaced_token": ...})` takes another factor
+    than 50.
 
     What a row draws is a pure function of a seed, the step and the row's tokens, so it is the same
     on one replica and on many; `keras.utils.set_random_seed` repeats it. In `evaluate` the step
@@ -146,14 +147,9 @@ class ELECTRAPretrainer(LanguageModel):
         )
         self.seed_generator = keras.random.SeedGenerator()
 
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of both models, or None. It can be set; its tokens must fit."""
-        return self._tokenizer
-
-    @tokenizer.setter
-    def tokenizer(self, tokenizer: Any) -> None:
-        LanguageModel.tokenizer.fset(self, tokenizer)
+    def set_tokenizer(self, tokenizer: Any) -> None:
+        """Checks the tokenizer and gives it to both models, too."""
+        super().set_tokenizer(tokenizer)
         for name in ("discriminator", "generator"):
             if hasattr(self, name):  # not yet where the constructor sets it
                 getattr(self, name).tokenizer = tokenizer
@@ -169,7 +165,7 @@ class ELECTRAPretrainer(LanguageModel):
         inputs = as_inputs(inputs)
         if "masked_positions" not in inputs:
             raise ValueError(
-                "ELECTRA is pre-trained on masked_positions, as keras_lm.data.masked_lm gives them. "
+                "ELECTRA is pre-trained on masked_positions, which keras_lm.data.masked_lm gives. "
                 f"Received: {', '.join(inputs)}"
             )
         token_ids, positions = inputs["token_ids"], inputs["masked_positions"]

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_lm.models.interface import check_ids
 from keras_lm.models.limits import BYTES_PER_TOKEN
+from keras_lm.tokenizers import ByteBPE
 
 Tensor = Any
 
@@ -84,6 +85,6 @@ def token_texts(tokenizer: Any) -> list[str]:
 
     Tokens of byte-level BPE are spelled in letters that stand for bytes; here they are text.
     """
-    if not hasattr(tokenizer, "token_bytes"):
+    if not isinstance(tokenizer, ByteBPE):
         return tokenizer.tokens
     return [token.decode("utf-8", "replace") for token in tokenizer.token_bytes]

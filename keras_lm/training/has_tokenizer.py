@@ -21,6 +21,14 @@ class HasTokenizer:
 
     @tokenizer.setter
     def tokenizer(self, tokenizer: Any) -> None:
+        self.set_tokenizer(tokenizer)
+
+    def set_tokenizer(self, tokenizer: Any) -> None:
+        """Checks the tokenizer and keeps it; for a subclass to extend.
+
+        Raises:
+            ValueError: it is none, lacks a special token, or has more tokens than the model.
+        """
         size = self.vocab_size
         if tokenizer is not None and not hasattr(tokenizer, "vocab_size"):
             raise ValueError(

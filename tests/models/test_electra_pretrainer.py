@@ -131,7 +131,7 @@ def test_another_weight_of_the_detection_can_be_chosen():
 
 
 def test_the_generator_learns_from_its_own_loss_alone_and_the_embedding_from_both(model):
-    inputs, labels, weights = batch()
+    inputs, _, _ = batch()
     with tf.GradientTape() as tape:
         found = model(inputs)
         detection = tf.reduce_sum(found["replaced_token"])
@@ -248,8 +248,8 @@ def test_sizes_that_cannot_be_are_refused(options, message):
 
 
 def test_inputs_and_labels_of_another_kind_are_refused(model):
-    inputs, labels, weights = batch()
-    with pytest.raises(ValueError, match="masked_positions.*Received: token_ids"):
+    inputs, labels, _ = batch()
+    with pytest.raises(ValueError, match=r"masked_positions.*Received: token_ids"):
         model({"token_ids": inputs["token_ids"]})
     pairs = {"masked_lm": labels, "next_sentence": labels[:, 0]}
     with pytest.raises(ValueError, match=r"a dict with \['masked_lm', 'next_sentence'\]"):

@@ -193,9 +193,7 @@ def test_an_encoder_has_the_numbers_of_transformers(name, model_class, names, op
     )
     _, states = model.encoder(inputs, return_hidden_states=True)
     for i, state in enumerate(states):
-        np.testing.assert_allclose(
-            np.asarray(state)[real], outputs[f"hidden_{i}"][real], atol=1e-5
-        )
+        np.testing.assert_allclose(np.asarray(state)[real], outputs[f"hidden_{i}"][real], atol=1e-5)
 
 
 @pytest.mark.parametrize(
