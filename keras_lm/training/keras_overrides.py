@@ -103,6 +103,8 @@ class DistributedTraining:
        and dtypes are all it needs, so they are read from the dataset; no batch is lost.
     2. `reduce_per_replica` averages the logs of several workers over their first dimension, which
        a scalar has not (keras#20585). (`train_step`, `test_step`)
+
+    And without a strategy: `build_ahead`.
     """
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
@@ -114,6 +116,23 @@ class DistributedTraining:
             data_batch = tf.nest.map_structure(_first_replica, specs)
         with strategy.scope():
             self._symbolic_build(data_batch=data_batch)  # type: ignore[attr-defined]
+
+    def build_ahead(self, data: Any) -> None:
+        """Makes the variables of a training before its first step is traced.
+
+        Keras makes those of optimizer and metrics in the first step, and TensorFlow traces a
+        function that made variables a second time. Found here; no issue is known.
+
+        Args:
+            data: what is trained on. Only a dataset of dense tensors says what its batches are.
+        """
+        if strategy_of(self) is not None or self.run_eagerly:  # type: ignore[attr-defined]
+            return  # `_maybe_symbolic_build` does it, or there is no trace
+        specs = data.element_spec if isinstance(data, tf.data.Dataset) else None
+        if all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(specs)):
+            if not self.built:  # type: ignore[attr-defined]
+                self.build(None)  # type: ignore[attr-defined]
+            self._symbolic_build(data_batch=specs)  # type: ignore[attr-defined]
 
     def train_step(self, data: Any) -> Any:
         """Makes one step of training, as Keras does."""

@@ -337,6 +337,7 @@ class LanguageModel(
             schedule.plan(None if n is None else self._updates() + epochs * n)
         if self.sampled_softmax is not None and self.vocab_size is not None:
             self.sampled_softmax.count(x, self.vocab_size)
+        self.build_ahead(values["x"])
         return super().fit(**values)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:

@@ -312,3 +312,18 @@ def test_xla_trains_as_the_plain_graph_does():
         weights_after.append(model.get_weights())
     for plain, compiled in zip(*weights_after, strict=True):
         np.testing.assert_allclose(compiled, plain, atol=1e-5)
+
+
+def test_a_step_is_traced_once():
+    traces = []
+
+    class Counted(Toy):
+        def call(self, inputs, training=None):
+            traces.append(training)
+            return super().call(inputs, training=training)
+
+    model = Counted()
+    model.compile()
+    model.fit(tf.data.Dataset.from_tensors(masked_rows(8)).repeat(3), epochs=2, verbose=0)
+    assert traces.count(True) == 1
+    assert int(model.optimizer.iterations.numpy()) == 6
