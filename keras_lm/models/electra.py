@@ -56,6 +56,7 @@ class ELECTRA(FillsMasks, FindsReplaced, LanguageModel):
             `masked_positions`: int `(B, P)`, where to predict masked tokens; left out: everywhere;
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
             within documents and positions restart.
+        logits: False: for `masked_lm` what the token table is multiplied by, float `(B, P, E)`.
 
     Returns:
         By head: `replaced_token`, float32 logits `(B, T)`, positive where a token is likelier
@@ -68,6 +69,7 @@ class ELECTRA(FillsMasks, FindsReplaced, LanguageModel):
     """
 
     HEADS = ("replaced_token", "masked_lm")
+    SAMPLED_HEADS = ("masked_lm",)
     TOKENIZER_ROLES = ("pad", "unk", "cls", "sep", "mask")
 
     def __init__(
@@ -151,7 +153,7 @@ class ELECTRA(FillsMasks, FindsReplaced, LanguageModel):
             build_once(getattr(self, name), (None, None, self.hidden_size))
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:
         """Encodes and predicts; see the class."""
         inputs = as_inputs(inputs)
         hidden_BTD = self.encoder(inputs, training=training)
@@ -160,9 +162,16 @@ class ELECTRA(FillsMasks, FindsReplaced, LanguageModel):
             outputs["replaced_token"] = self.replaced_token(hidden_BTD)
         if "masked_lm" in self.heads:
             outputs["masked_lm"] = self.masked_lm(
-                hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.embedding.tokens
+                hidden_BTD,
+                inputs.get("masked_positions"),
+                tokens=self.encoder.embedding.tokens,
+                logits=logits,
             )
         return by_head(outputs, hidden_BTD)
+
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, E)` that the masked-LM head multiplies by, and its bias `(V,)`."""
+        return self.encoder.embedding.tokens.embeddings, self.masked_lm.bias
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, flat, but for a shared embedding."""

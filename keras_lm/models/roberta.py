@@ -54,6 +54,7 @@ class RoBERTa(FillsMasks, LanguageModel):
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
             within documents and positions restart;
             `segment_ids`: int `(B, T)`; not read where `num_segments` is 1 or 0.
+        logits: False: for `masked_lm` what the token table is multiplied by, float `(B, P, D)`.
 
     Returns:
         float32 logits `(B, P, V)`, or without a head the hidden states, float `(B, T, D)`.
@@ -64,6 +65,7 @@ class RoBERTa(FillsMasks, LanguageModel):
     """
 
     HEADS = ("masked_lm",)
+    SAMPLED_HEADS = ("masked_lm",)
     TOKENIZER_ROLES = ("pad", "unk", "cls", "sep", "mask")
 
     def __init__(
@@ -135,12 +137,19 @@ class RoBERTa(FillsMasks, LanguageModel):
             build_once(self.masked_lm, (None, None, self.hidden_size))
         self.built = True
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
+    def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:
         """Encodes and predicts; see the class."""
         inputs = as_inputs(inputs) if self.num_segments > 1 else without_segments(inputs)
         hidden_BTD = self.encoder(inputs, training=training)
         if "masked_lm" not in self.heads:
             return hidden_BTD
         return self.masked_lm(
-            hidden_BTD, inputs.get("masked_positions"), tokens=self.encoder.embedding.tokens
+            hidden_BTD,
+            inputs.get("masked_positions"),
+            tokens=self.encoder.embedding.tokens,
+            logits=logits,
         )
+
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, D)` that the masked-LM head multiplies by, and its bias `(V,)`."""
+        return self.encoder.embedding.tokens.embeddings, self.masked_lm.bias

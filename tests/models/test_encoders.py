@@ -55,6 +55,15 @@ def test_the_output_is_that_of_the_head(model):
     assert model(inputs).dtype == "float32"
 
 
+@pytest.mark.parametrize("kind", ["roberta", "distilbert", "generator"])
+def test_hidden_states_times_the_table_are_the_logits(kind):
+    model = built(KINDS[kind]())
+    table, bias = model.head_table("masked_lm")
+    bias.assign(np.arange(50) / 10)
+    logits = np.asarray(model(ids(), logits=False)) @ table.numpy().T + bias.numpy()
+    np.testing.assert_allclose(logits, model(ids()), atol=1e-4)
+
+
 def test_without_a_head_hidden_states_come_out():
     for kind in ("roberta", "distilbert", "discriminator"):
         model = KINDS[kind](heads=())
