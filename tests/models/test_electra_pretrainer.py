@@ -153,11 +153,12 @@ def test_the_embedding_is_one_and_counted_once(model):
     assert model.generator.encoder.projection is not model.discriminator.encoder.projection
 
 
-def trained(strategy=None, steps=4, seed=5, **options):
-    keras.utils.set_random_seed(seed)
+def trained(strategy=None, steps=4):
+    keras.utils.set_random_seed(5)
     with strategy.scope() if strategy else contextlib.nullcontext():
-        model = built(**options)
-    model.compile(learning_rate=1e-2)
+        model = built()
+        # A step of it is traced in a third of the time that AdamW takes.
+        model.compile(keras.optimizers.SGD(0.02))
     rows = tf.data.Dataset.from_tensor_slices(batch(B * steps)).batch(B)
     # An epoch of one step, so that the history has the loss of every step.
     history = model.fit(rows.repeat(), epochs=steps, steps_per_epoch=1, verbose=0).history
