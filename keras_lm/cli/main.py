@@ -5,10 +5,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_lm.cli import convert, export, generate
+from keras_lm.cli import convert, export, generate, models
 from keras_lm.version import __version__
 
-COMMANDS = {"convert": convert, "export": export, "generate": generate}
+COMMANDS = {"convert": convert, "export": export, "generate": generate, "models": models}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 import keras_lm.tokenizers  # noqa: F401 - a model's file holds its tokenizer
 from keras_lm.models.bert import BERT
+from keras_lm.models.catalog import CATALOG, build
 from keras_lm.models.distilbert import DistilBERT
 from keras_lm.models.electra import ELECTRA
 from keras_lm.models.electra_pretrainer import ELECTRAPretrainer
@@ -14,6 +15,7 @@ MODELS = ("BERT", "DistilBERT", "ELECTRA", "ELECTRAPretrainer", "GPT", "RoBERTa"
 
 __all__ = [
     "BERT",
+    "CATALOG",
     "ELECTRA",
     "GPT",
     "MODELS",
@@ -21,5 +23,6 @@ __all__ = [
     "ELECTRAPretrainer",
     "RoBERTa",
     "abstract",
+    "build",
     "resize_token_embeddings",
 ]
