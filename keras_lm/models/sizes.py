@@ -64,8 +64,8 @@ GPT2_SIZES = _sizes(
     [("small", 12, 768), ("medium", 24, 1024), ("large", 36, 1280), ("xl", 48, 1600)]
 )
 
-# Brown et al. 2020, arXiv:2005.14165, table 2.1; in 1.3B and 13B the heads together are not as wide
-# as the model. Section 2.1 says that layers alternate between dense and locally banded attention,
+# Brown et al. 2020, arXiv:2005.14165, table 2.1; in 1.3B the heads together are wider than the
+# model, in 13B narrower. Section 2.1 says that layers alternate between dense and locally banded attention,
 # and not how wide the band is: 256 is a choice of this package.
 GPT3_SIZES = {
     name: {
