@@ -10,6 +10,7 @@ B batch, H heads, T new positions, S slots, K width of a head.
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
 from keras_lm.layers.rows import shape_of
 
@@ -73,12 +74,21 @@ def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | N
     size = start.length if known is None else int(known)
     if window is not None:
         size = tf.minimum(size, window) if known is None else min(size, window)
-        # The last of each row's real positions; slots without one hold what is never seen.
-        place_BS = tf.maximum(slot_positions(position_B - 1, size), 0)
-        keys, values = (tf.gather(x, place_BS, axis=2, batch_dims=1) for x in (keys, values))
+        # The last of each row's real positions.
+        place_BS = slot_positions(position_B - 1, size)
+        real_BS = place_BS >= 0
+        keys, values = (
+            tf.gather(x, tf.maximum(place_BS, 0), axis=2, batch_dims=1) for x in (keys, values)
+        )
     else:
+        real_BS = tf.range(size)[None] < position_B[:, None]
         behind = [[0, 0], [0, 0], [0, size - filled], [0, 0]]
         keys, values = tf.pad(keys, behind), tf.pad(values, behind)
+    if window is not None or start.lengths is not None:
+        # What is never seen is 0, or an infinity in it would be seen: its weight is 0, its product
+        # with that is not.
+        zero = tf.zeros([], keys.dtype)
+        keys, values = (tf.where(real_BS[:, None, :, None], x, zero) for x in (keys, values))
     return KVCache(keys, values, position_B)
 
 
@@ -147,7 +157,7 @@ def _known(*sizes: Tensor) -> bool:
 def _write(cache: Tensor, new: Tensor, slot_BT: Tensor) -> Tensor:
     """Replaces T slots of each row, float `(B, H, S, K)`.
 
-    TensorFlow updates the buffer in place where nobody else holds it, as in a decode loop.
+    In place where nobody else holds the buffer, as in a decode loop.
 
     Args:
         cache: float `(B, H, S, K)`.
@@ -156,10 +166,19 @@ def _write(cache: Tensor, new: Tensor, slot_BT: Tensor) -> Tensor:
     """
     batch, heads, size, width = shape_of(cache)
     first_BH = tf.reshape(tf.range(batch * heads) * size, [batch, heads])
-    index_BHT = first_BH[:, :, None] + slot_BT[:, None, :]
-    flat = tf.tensor_scatter_nd_update(
-        tf.reshape(cache, [-1, width]),
-        tf.reshape(index_BHT, [-1, 1]),
-        tf.reshape(tf.cast(new, cache.dtype), [-1, width]),
-    )
+    index_N = tf.reshape(first_BH[:, :, None] + slot_BT[:, None, :], [-1])
+    new_NK = tf.reshape(tf.cast(new, cache.dtype), [-1, width])
+    flat = tf.reshape(cache, [-1, width])
+    if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
+        flat = tf.tensor_scatter_nd_update(flat, index_N[:, None], new_NK)
+    else:
+        # On a CPU that operation copies the whole cache at every step. This one does not, and XLA
+        # has none of it: what was there goes to 0, exactly, and the new is added. Not before the
+        # new is there: until then the step before may read the buffer, which then is copied.
+        with tf.control_dependencies([new_NK]):
+            gone_NK = -tf.gather(flat, index_N)
+        for change_NK in (gone_NK, new_NK):
+            flat = tf.raw_ops.ScatterNdNonAliasingAdd(
+                input=flat, indices=index_N[:, None], updates=change_NK
+            )
     return tf.reshape(flat, [batch, heads, size, width])

@@ -65,8 +65,8 @@ GPT2_SIZES = _sizes(
 )
 
 # Brown et al. 2020, arXiv:2005.14165, table 2.1; in 1.3B the heads together are wider than the
-# model, in 13B narrower. Section 2.1 says that layers alternate between dense and locally banded attention,
-# and not how wide the band is: 256 is a choice of this package.
+# model, in 13B narrower. Section 2.1 says that layers alternate between dense and locally banded
+# attention, and not how wide the band is: 256 is a choice of this package.
 GPT3_SIZES = {
     name: {
         "hidden_size": width,
