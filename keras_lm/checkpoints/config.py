@@ -45,7 +45,7 @@ TRAVELLING = frozenset(
     num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty
     length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
     num_return_sequences exponential_decay_length_penalty suppress_tokens begin_suppress_tokens
-    remove_invalid_values use_cache classifier_dropout
+    remove_invalid_values use_cache classifier_dropout qa_dropout seq_classif_dropout
     summary_type summary_use_proj summary_activation summary_proj_to_labels summary_first_dropout
     summary_last_dropout
     """.split()  # noqa: SIM905 - ninety strings are easier to read as a text

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_lm.checkpoints import bert, gpt2
+from keras_lm.checkpoints import bert, distilbert, electra, gpt2, roberta
 from keras_lm.checkpoints.config import Config
 from keras_lm.checkpoints.family import BACKBONE, OWN, Family
 from keras_lm.checkpoints.matching import has_prefix
 from keras_lm.checkpoints.task_heads import ENDINGS
 from keras_lm.tasks import TASKS
 
-FAMILIES = {family.model_type: family for family in (bert.FAMILY, gpt2.FAMILY)}
+_MODULES = (bert, roberta, distilbert, electra, gpt2)
+FAMILIES = {module.FAMILY.model_type: module.FAMILY for module in _MODULES}
 
 
 def family_of(config: Config) -> Family:

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_lm.checkpoints.bert import FAMILY as BERT
+from keras_lm.checkpoints.distilbert import FAMILY as DISTILBERT
+from keras_lm.checkpoints.electra import FAMILY as ELECTRA
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.gpt2 import FAMILY as GPT2
+from keras_lm.checkpoints.roberta import FAMILY as ROBERTA
+
+_NO_SEGMENT = "no_segment"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +30,9 @@ class Backbone:
             are what its code says, which for BERT and ELECTRA is another GELU than the papers'.
         sizes: arguments of ours -> of theirs.
         tokenizer: fields of a tokenizer_config.json that say which kind it is.
+        leftovers: patterns of weights that have no place here.
+        first_rows: tables -> how many rows of zeros come before their first.
+        zeros: tables of one row of zeros that are theirs in name alone -> one of the same width.
     """
 
     family: Family
@@ -32,11 +40,20 @@ class Backbone:
     fixed: Mapping[str, Any]
     sizes: Mapping[str, str]
     tokenizer: Mapping[str, Any]
+    leftovers: tuple[str, ...] = ()
+    first_rows: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    zeros: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def as_family(self) -> Family:
         """Gives the family with these names, whose kernels lie as ours do."""
         return dataclasses.replace(
-            self.family, names=self.names, prefix="", tied={}, leftovers=(), transposed=False
+            self.family,
+            names=self.names,
+            prefix="",
+            parts=("query", "key", "value"),
+            tied={},
+            leftovers=self.leftovers,
+            transposed=False,
         )
 
 
@@ -79,6 +96,65 @@ BACKBONES = {
         {"activation": "gelu_tanh", "layer_norm_epsilon": 1e-12, "heads": (), "pooler": True},
         {**_SIZES, "num_segments": "num_segments"},
         {"tokenizer_class": "BertTokenizer"},
+    ),
+    "RobertaBackbone": Backbone(
+        ROBERTA,
+        {
+            "encoder/embedding/tokens/embeddings": "embeddings.token_embedding.embeddings",
+            "encoder/embedding/positions/embeddings": "embeddings.position_embedding.embeddings",
+            "encoder/embedding/segments/embeddings": _NO_SEGMENT,
+            "encoder/embedding/norm/": "embeddings_layer_norm.",
+            **_ENCODER,
+        },
+        {
+            "activation": "gelu",
+            "layer_norm_epsilon": 1e-5,
+            "first_position": 2,
+            "num_segments": 1,
+            "heads": (),
+        },
+        _SIZES,
+        {"tokenizer_class": "RobertaTokenizer"},
+        # Rows that are never read, and a segment that adds nothing: Transformers' RoBERTa has them.
+        first_rows={"embeddings.position_embedding.embeddings": 2},
+        zeros={_NO_SEGMENT: "embeddings.position_embedding.embeddings"},
+    ),
+    "DistilBertBackbone": Backbone(
+        DISTILBERT,
+        {
+            "encoder/embedding/tokens/embeddings": (
+                "token_and_position_embedding.token_embedding.embeddings"
+            ),
+            "encoder/embedding/positions/embeddings": (
+                "token_and_position_embedding.position_embedding.embeddings"
+            ),
+            "encoder/embedding/norm/": "embeddings_layer_norm.",
+            **_ENCODER,
+        },
+        {"activation": "gelu", "layer_norm_epsilon": 1e-12, "heads": ()},
+        _SIZES,
+        {"tokenizer_class": "DistilBertTokenizer"},
+    ),
+    "ElectraBackbone": Backbone(
+        ELECTRA,
+        {
+            "encoder/embedding/tokens/embeddings": "token_embedding.embeddings",
+            "encoder/embedding/segments/embeddings": "segment_embedding.embeddings",
+            "encoder/embedding/positions/embeddings": "position_embedding.embeddings",
+            "encoder/embedding/norm/": "embeddings_layer_norm.",
+            "encoder/projection/": "embeddings_projection.",
+            **_ENCODER,
+        },
+        {"activation": "gelu_tanh", "layer_norm_epsilon": 1e-12, "heads": ()},
+        {
+            **_SIZES,
+            "vocab_size": "vocab_size",
+            "embedding_size": "embedding_dim",
+            "num_segments": "num_segments",
+        },
+        {"tokenizer_class": "ElectraTokenizer"},
+        # A layer of keras-nlp's own; ELECTRA has no pooler.
+        leftovers=(r"^pooled_dense\.",),
     ),
     "GPT2Backbone": Backbone(
         GPT2,

@@ -77,7 +77,7 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
     head = new_head(family, nothing, task, labels) if is_task(task) else None
     if task is not None:
         arguments["heads"] = family.heads_of(task if head is None else BACKBONE)
-    weights = BackboneWeights(name, theirs)
+    weights = BackboneWeights(name, theirs, kind)
     make = functools.partial(family.model, **arguments)
     model = filled(make, family, arguments["vocab_size"], weights, dtype)
     with tempfile.TemporaryDirectory() as folder:
@@ -89,19 +89,28 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
 class BackboneWeights(TensorFile):
     """The weights of a keras-nlp backbone, under PyTorch's words; kernels lie as `(in, out)`."""
 
-    def __init__(self, name: str, backbone: Any) -> None:
-        self._weights, self.infos = {}, {}
+    def __init__(self, name: str, backbone: Any, kind: Backbone) -> None:
+        self._weights, self.infos, self._kind = {}, {}, kind
         for variable in backbone.weights:
             layer, _, leaf = variable.path.rpartition("/")
             today = f"{layer}/{_LEAVES.get(leaf, leaf)}".replace("/", ".")
             self._weights[today] = variable
             shape, dtype = _flat(variable.path, variable.shape), np.dtype("float32")
+            shape = (shape[0] + kind.first_rows.get(today, 0), *shape[1:])
             self.infos[today] = TensorInfo(shape, dtype, pathlib.Path(name))
+        for table, like in kind.zeros.items():
+            info = self.infos[like]
+            self.infos[table] = info._replace(shape=(1, *info.shape[1:]))
 
     def read(self, name: str) -> np.ndarray:
         """Copies a weight, with the heads of an attention side by side."""
+        shape = self.infos[name].shape
+        if name in self._kind.zeros:
+            return np.zeros(shape, "float32")
         value = np.asarray(self._weights[name], dtype="float32")
-        return value.reshape(self.infos[name].shape)
+        value = value.reshape(-1, *shape[1:])
+        before = np.zeros((shape[0] - len(value), *shape[1:]), "float32")
+        return np.concatenate([before, value]) if len(before) else value
 
     def close(self) -> None:
         """Lets go of the backbone."""

@@ -19,6 +19,13 @@ _BERT = {
     "intermediate_size": 20,
     "max_position_embeddings": 11,
 }
+HEADS = {
+    "DistilBertForMaskedLM": "masked_lm",
+    "ElectraForMaskedLM": "masked_lm",
+    "ElectraForPreTraining": "replaced_token",
+    "GPT2LMHeadModel": "causal_lm",
+    "RobertaForMaskedLM": "masked_lm",
+}
 CASES = {
     "tf_bert_pretraining": ("BertForPreTraining", _BERT),
     "tf_bert_model": ("BertModel", _BERT),
@@ -34,6 +41,23 @@ CASES = {
             "eos_token_id": 2,
         },
     ),
+    "tf_roberta_masked_lm": (
+        "RobertaForMaskedLM",
+        {**_BERT, "max_position_embeddings": 13, "type_vocab_size": 1},
+    ),
+    "tf_distilbert_masked_lm": (
+        "DistilBertForMaskedLM",
+        {
+            "vocab_size": 31,
+            "dim": 12,
+            "n_layers": 1,
+            "n_heads": 3,
+            "hidden_dim": 20,
+            "max_position_embeddings": 11,
+        },
+    ),
+    "tf_electra_discriminator": ("ElectraForPreTraining", {**_BERT, "embedding_size": 6}),
+    "tf_electra_generator": ("ElectraForMaskedLM", {**_BERT, "embedding_size": 6}),
 }
 
 
@@ -52,8 +76,10 @@ def make(architecture, sizes):
 def main():
     for name, (architecture, sizes) in CASES.items():
         model = make(architecture, sizes)
-        ids = np.random.default_rng(1).integers(3, 31, (3, 7))
+        ids = np.random.default_rng(1).integers(5, 31, (3, 7))
         inputs = {"token_ids": ids, "padding_mask": np.arange(7) < np.array([[7], [5], [1]])}
+        if "Roberta" in architecture:
+            ids[~inputs["padding_mask"]] = 1
         mask = inputs["padding_mask"].astype("int32")
         found = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
         outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
@@ -63,7 +89,7 @@ def main():
         elif architecture == "BertModel":
             outputs["pooler"] = found.pooler_output
         else:
-            outputs["causal_lm"] = found.logits
+            outputs[HEADS[architecture]] = found.logits
         with tempfile.TemporaryDirectory() as directory:
             model.save_pretrained(directory, safe_serialization=False)
             write(name, directory, inputs, outputs)

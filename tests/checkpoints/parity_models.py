@@ -39,13 +39,27 @@ _GPT2_ODD = {
     "reorder_and_upcast_attn": True,
 }
 
+_ROBERTA = {**_BERT, "max_position_embeddings": 13, "type_vocab_size": 1, "pad_token_id": 1}
+_DISTILBERT = {
+    "vocab_size": 31,
+    "dim": 12,
+    "n_layers": 2,
+    "n_heads": 3,
+    "hidden_dim": 20,
+    "max_position_embeddings": 11,
+}
+_ELECTRA = {**_BERT, "embedding_size": 6}
 _LABELS = {"id2label": {0: "no", 1: "yes", 2: "perhaps"}}
 
 # Whose logits are those of one head.
 HEADS = {
     "BertForMaskedLM": "masked_lm",
     "BertForNextSentencePrediction": "next_sentence",
+    "DistilBertForMaskedLM": "masked_lm",
+    "ElectraForMaskedLM": "masked_lm",
+    "ElectraForPreTraining": "replaced_token",
     "GPT2LMHeadModel": "causal_lm",
+    "RobertaForMaskedLM": "masked_lm",
     "ForSequenceClassification": "text_classification",
     "ForTokenClassification": "token_classification",
 }
@@ -59,6 +73,25 @@ GOLDEN = {
     "gpt2_lm": ("GPT2LMHeadModel", _GPT2),
     "gpt2_odd": ("GPT2LMHeadModel", {**_GPT2, **_GPT2_ODD}),
     "gpt2_model": ("GPT2Model", {**_GPT2, "n_layer": 1}),
+    "roberta_masked_lm": ("RobertaForMaskedLM", _ROBERTA),
+    "roberta_odd": (
+        "RobertaForMaskedLM",
+        {**_ROBERTA, **_BERT_ODD, "type_vocab_size": 2, "pad_token_id": 4},
+    ),
+    "distilbert_masked_lm": ("DistilBertForMaskedLM", _DISTILBERT),
+    "distilbert_odd": (
+        "DistilBertForMaskedLM",
+        {
+            **_DISTILBERT,
+            "activation": "relu",
+            "n_heads": 1,
+            "hidden_dim": 37,
+            "sinusoidal_pos_embds": True,
+        },
+    ),
+    "electra_discriminator": ("ElectraForPreTraining", _ELECTRA),
+    "electra_generator": ("ElectraForMaskedLM", _ELECTRA),
+    "electra_odd": ("ElectraForPreTraining", {**_ELECTRA, **_BERT_ODD, "embedding_size": 12}),
     "bert_text": ("BertForSequenceClassification", {**_BERT, **_LABELS}),
     "bert_token": ("BertForTokenClassification", {**_BERT, **_LABELS}),
     "bert_answer": ("BertForQuestionAnswering", _BERT),
@@ -82,6 +115,9 @@ LIVE = {
     ),
     "gpt2_token_odd": ("GPT2ForTokenClassification", {**_GPT2, **_GPT2_ODD, **_LABELS}),
     "gpt2_answer_odd": ("GPT2ForQuestionAnswering", {**_GPT2, **_GPT2_ODD}),
+    "distilbert_model": ("DistilBertModel", _DISTILBERT),
+    "electra_model": ("ElectraModel", _ELECTRA),
+    "electra_generator_odd": ("ElectraForMaskedLM", {**_ELECTRA, **_BERT_ODD}),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
 }
 

@@ -27,7 +27,10 @@ def keras_nlp():
 
 
 def backbone(keras_nlp, name, **options):
-    model = getattr(keras_nlp.models, name)(**SIZES, **options)
+    sizes = dict(SIZES)
+    if name == "ElectraBackbone":
+        sizes["vocab_size"] = sizes.pop("vocabulary_size")
+    model = getattr(keras_nlp.models, name)(**sizes, **options)
     random = np.random.default_rng(0)
     for variable in model.weights:
         variable.assign(0.3 * random.normal(size=variable.shape))
@@ -53,6 +56,30 @@ def test_a_bert_has_the_numbers_of_its_backbone(keras_nlp, tmp_path):
     again = load(tmp_path / "again")
     for one, other in zip(again.weights, ours.weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("RobertaBackbone", {}),
+        ("DistilBertBackbone", {}),
+        ("ElectraBackbone", {"embedding_dim": 6}),
+        ("ElectraBackbone", {"embedding_dim": 12}),
+    ],
+)
+def test_an_encoder_has_the_numbers_of_its_backbone(keras_nlp, tmp_path, name, options):
+    theirs = backbone(keras_nlp, name, **options)
+    theirs.save_to_preset(str(tmp_path / "preset"))
+    inputs = {"token_ids": IDS, "padding_mask": MASK}
+    more = {"segment_ids": 0 * IDS} if name == "ElectraBackbone" else {}
+    wanted = theirs({**inputs, **more})
+    wanted = wanted["sequence_output"] if isinstance(wanted, dict) else wanted
+    ours = load(tmp_path / "preset")
+    np.testing.assert_allclose(ours(inputs), wanted, atol=1e-5)
+
+    save(ours, tmp_path / "again")
+    assert "keras_lm_" not in (tmp_path / "again/config.json").read_text()
+    np.testing.assert_array_equal(load(tmp_path / "again")(inputs), ours(inputs))
 
 
 def test_a_gpt2_has_the_numbers_of_its_backbone(keras_nlp, tmp_path):
