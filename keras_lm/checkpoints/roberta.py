@@ -26,6 +26,7 @@ NAMES = {
     "encoder/block_{i}/feed_forward_in/": "roberta.encoder.layer.{i}.intermediate.dense.",
     "encoder/block_{i}/feed_forward_out/": "roberta.encoder.layer.{i}.output.dense.",
     "encoder/block_{i}/feed_forward_norm/": "roberta.encoder.layer.{i}.output.LayerNorm.",
+    "pooler/": "roberta.pooler.dense.",
     "masked_lm/dense/": "lm_head.dense.",
     "masked_lm/norm/": "lm_head.layer_norm.",
     "masked_lm/bias": "lm_head.bias",
@@ -78,6 +79,7 @@ FAMILY = Family(
         "lm_head.decoder.weight": "roberta.embeddings.word_embeddings.weight",
         "lm_head.decoder.bias": "lm_head.bias",
     },
+    optional={"pooler": "roberta.pooler.dense.weight"},
     title="Roberta",
     dropouts={
         "text_classification": "classifier_dropout",

@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 
-from keras_lm.layers import MaskedLMHead, TextEmbedding, TransformerEncoder
+from keras_lm.layers import Dense, MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs, without_segments
 from keras_lm.models.fill_mask import FillsMasks
@@ -42,6 +42,8 @@ class RoBERTa(FillsMasks, LanguageModel):
         layer_norm_epsilon: of the norms.
         attention_dropout_rate: of the attention weights. None: `dropout_rate`.
         initializer_range: standard deviation of the truncated normal that weights start with.
+        pooler: whether there is a pooler, as BERT has one: a dense tanh layer for the first token's
+            hidden state, which no head here uses; it is for who wants it, `model.pooler`.
         heads: `("masked_lm",)`; `()` is the bare encoder.
         tokenizer: a `keras_lm.tokenizers.ByteBPE` with RoBERTa's special tokens, or another with a
             mask, for everything that takes text.
@@ -85,6 +87,7 @@ class RoBERTa(FillsMasks, LanguageModel):
         layer_norm_epsilon: float = 1e-5,
         attention_dropout_rate: float | None = None,
         initializer_range: float = 0.02,
+        pooler: bool = False,
         heads: tuple[str, ...] = ("masked_lm",),
         tokenizer: Any = None,
         **kwargs: Any,
@@ -121,6 +124,10 @@ class RoBERTa(FillsMasks, LanguageModel):
             name="encoder",
             **own,
         )
+        if pooler:
+            self.pooler = Dense(
+                hidden_size, "tanh", kernel_initializer=initializer, name="pooler", **own
+            )
         if "masked_lm" in self.heads:
             self.masked_lm = MaskedLMHead(
                 vocab_size,
@@ -133,8 +140,9 @@ class RoBERTa(FillsMasks, LanguageModel):
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""
         build_once(self.encoder)
-        if "masked_lm" in self.heads:
-            build_once(self.masked_lm, (None, None, self.hidden_size))
+        for name in ("pooler", "masked_lm"):
+            if hasattr(self, name):
+                build_once(getattr(self, name), (None, None, self.hidden_size))
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:

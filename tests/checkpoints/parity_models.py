@@ -116,6 +116,7 @@ LIVE = {
     "gpt2_token_odd": ("GPT2ForTokenClassification", {**_GPT2, **_GPT2_ODD, **_LABELS}),
     "gpt2_answer_odd": ("GPT2ForQuestionAnswering", {**_GPT2, **_GPT2_ODD}),
     "distilbert_model": ("DistilBertModel", _DISTILBERT),
+    "roberta_model": ("RobertaModel", _ROBERTA),
     "electra_model": ("ElectraModel", _ELECTRA),
     "electra_generator_odd": ("ElectraForMaskedLM", {**_ELECTRA, **_BERT_ODD}),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
@@ -171,7 +172,7 @@ def outputs_of(model, inputs):
     if architecture == "BertForPreTraining":
         outputs["masked_lm"] = found.prediction_logits
         outputs["next_sentence"] = found.seq_relationship_logits
-    elif architecture == "BertModel":
+    elif architecture in ("BertModel", "RobertaModel"):
         outputs["pooler"] = found.pooler_output
     elif architecture.endswith("ForQuestionAnswering"):
         outputs["start"], outputs["end"] = found.start_logits, found.end_logits
