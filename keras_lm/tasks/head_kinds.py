@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_lm.models import BERT, GPT
+from keras_lm.models import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
 
 
 class HeadKind(NamedTuple):
@@ -37,6 +37,13 @@ class HeadKind(NamedTuple):
 HEADS: dict[type, HeadKind] = {
     # Devlin et al. 2019, arXiv:1810.04805, section 4, and the released code: the pooler.
     BERT: HeadKind(dense="pooler", activation="tanh"),
+    # The dense layer is one of the task; Transformers, modeling_roberta and modeling_electra.
+    RoBERTa: HeadKind(dense="dense", activation="tanh", drops_hidden=True),
+    ELECTRA: HeadKind(dense="dense", activation="gelu", drops_hidden=True),
+    # Transformers, modeling_distilbert and its config's rates.
+    DistilBERT: HeadKind(
+        dense="pre_classifier", activation="relu", text_dropout=0.2, answer_dropout=0.1
+    ),
     # Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section
     # 3.2; without a bias and dropout in Transformers.
     GPT: HeadKind(token="last", bias=False, text_dropout=0.0, token_dropout=0.1),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_lm import BERT, GPT
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
 
 V, T = 20, 7
 SIZES = {
@@ -22,6 +22,18 @@ def bert(**arguments):
 
 def gpt(**arguments):
     return GPT(**{**SIZES, "initializer_range": 0.2, **arguments})
+
+
+def roberta(**arguments):
+    return RoBERTa(**{**SIZES, "initializer_range": 0.2, **arguments})
+
+
+def distilbert(**arguments):
+    return DistilBERT(**{**SIZES, "initializer_range": 0.2, **arguments})
+
+
+def electra(**arguments):
+    return ELECTRA(**{**SIZES, "embedding_size": 8, "initializer_range": 0.2, **arguments})
 
 
 def rows(number, seed=0):

@@ -5,7 +5,16 @@ import json
 import keras
 import numpy as np
 import pytest
-from task_toys import SIZES, bert, gpt, rows, with_noise_at_padding
+from task_toys import (
+    SIZES,
+    bert,
+    distilbert,
+    electra,
+    gpt,
+    roberta,
+    rows,
+    with_noise_at_padding,
+)
 
 from keras_lm import QuestionAnswering, TextClassifier, TokenClassifier
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
@@ -16,6 +25,7 @@ MAKERS = {
     "token": lambda model, **more: TokenClassifier(model, ["O", "B", "I"], **more),
     "answer": QuestionAnswering,
 }
+FAMILIES = [bert, roberta, electra, distilbert, gpt]
 SHAPES = {"text": [(4, 3)], "token": [(4, 7, 3)], "answer": [(4, 7), (4, 7)]}
 
 
@@ -24,16 +34,23 @@ def kind(request):
     return request.param
 
 
-@pytest.fixture(params=[bert, gpt])
-def model(request):
-    return request.param()
+# The heads for texts differ between families; the others do not.
+CASES = [("text", make) for make in FAMILIES]
+CASES += [(kind, make) for kind in ("token", "answer") for make in (bert, gpt)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1].__name__}")
+def case(request):
+    kind, make = request.param
+    return kind, make()
 
 
 def outputs_of(task, inputs):
     return [np.asarray(x) for x in keras.tree.flatten(task(inputs))]
 
 
-def test_outputs_are_float32_logits(kind, model):
+def test_outputs_are_float32_logits(case):
+    kind, model = case
     outputs = outputs_of(MAKERS[kind](model), rows(4))
     assert [x.shape for x in outputs] == SHAPES[kind]
     assert {x.dtype for x in outputs} == {np.dtype("float32")}
@@ -54,7 +71,8 @@ def test_the_stack_is_shared_and_heads_are_left_behind(kind):
     }.get(kind)
 
 
-def test_padding_does_not_leak(kind, model):
+def test_padding_does_not_leak(case):
+    kind, model = case
     task, inputs = MAKERS[kind](model), rows(4)
     one, other = outputs_of(task, inputs), outputs_of(task, with_noise_at_padding(inputs))
     for a, b in zip(one, other, strict=True):
@@ -63,7 +81,8 @@ def test_padding_does_not_leak(kind, model):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_a_batch_of_mixed_lengths_equals_one_by_one(kind, model):
+def test_a_batch_of_mixed_lengths_equals_one_by_one(case):
+    kind, model = case
     task, inputs = MAKERS[kind](model), rows(3)
     together = outputs_of(task, inputs)
     for row in range(3):
@@ -77,13 +96,16 @@ def test_a_batch_of_mixed_lengths_equals_one_by_one(kind, model):
 def test_segments_are_read_where_the_model_has_them(kind):
     one, other = rows(4), rows(4)
     other["segment_ids"] = 1 - other["segment_ids"]
-    for model, differ in ((bert(), True), (bert(num_segments=1), False), (gpt(), False)):
+    tells = [bert(), electra(), roberta(num_segments=2)]
+    does_not = [bert(num_segments=1), roberta(), distilbert(), gpt()]
+    for model, differ in [(m, True) for m in tells] + [(m, False) for m in does_not]:
         task = MAKERS[kind](model)
         a, b = outputs_of(task, one), outputs_of(task, other)
         assert any(np.abs(x - y).max() > 1e-3 for x, y in zip(a, b, strict=True)) == differ
 
 
-def test_a_keras_file_gives_the_same_task_back(kind, model, tmp_path):
+def test_a_keras_file_gives_the_same_task_back(case, tmp_path):
+    kind, model = case
     task = MAKERS[kind](model, dropout_rate=0.3, name="mine")
     task.save(tmp_path / "task.keras")
     again = keras.saving.load_model(tmp_path / "task.keras")
@@ -111,8 +133,12 @@ def test_the_tokenizer_comes_along_and_can_be_set(kind, topics):
 
 
 def test_dropout_is_that_of_the_family_unless_it_is_given(kind):
-    rates = {"text": (0.25, 0.0), "token": (0.25, 0.1), "answer": (0.0, 0.0)}[kind]
-    for make, rate in zip((bert, gpt), rates, strict=True):
+    rates = {
+        "text": (0.25, 0.25, 0.25, 0.2, 0.0),
+        "token": (0.25, 0.25, 0.25, 0.25, 0.1),
+        "answer": (0.0, 0.0, 0.0, 0.1, 0.0),
+    }[kind]
+    for make, rate in zip(FAMILIES, rates, strict=True):
         assert MAKERS[kind](make(dropout_rate=0.25)).dropout_rate == rate
         assert MAKERS[kind](make(dropout_rate=0.25), dropout_rate=0.5).dropout_rate == 0.5
 
@@ -151,7 +177,8 @@ def test_a_model_of_another_scope_is_refused(kind, replicas):
         MAKERS[kind](model)
 
 
-def test_sizes_are_known(kind, model):
+def test_sizes_are_known(case):
+    kind, model = case
     task = MAKERS[kind](model)
     assert (task.max_length, task.vocab_size, task.hidden_size) == (10, 20, 16)
     assert task.backbone.model is type(model)
