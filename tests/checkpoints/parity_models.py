@@ -51,6 +51,13 @@ _DISTILBERT = {
 _ELECTRA = {**_BERT, "embedding_size": 6}
 _LABELS = {"id2label": {0: "no", 1: "yes", 2: "perhaps"}}
 
+_TASKS = {"text": "SequenceClassification", "token": "TokenClassification"}
+_ONE_LAYER = {
+    "Roberta": {**_ROBERTA, "num_hidden_layers": 1},
+    "DistilBert": {**_DISTILBERT, "n_layers": 1},
+    "Electra": {**_ELECTRA, "num_hidden_layers": 1, "hidden_act": "gelu_new"},
+}
+
 # Whose logits are those of one head.
 HEADS = {
     "BertForMaskedLM": "masked_lm",
@@ -98,6 +105,15 @@ GOLDEN = {
     "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
     "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS, "n_layer": 1}),
     "gpt2_answer": ("GPT2ForQuestionAnswering", {**_GPT2, "n_layer": 1}),
+    **{
+        f"{family.lower()}_{task}": (f"{family}For{ending}", {**sizes, **_LABELS})
+        for family, sizes in _ONE_LAYER.items()
+        for task, ending in _TASKS.items()
+    },
+    **{
+        f"{family.lower()}_answer": (f"{family}ForQuestionAnswering", sizes)
+        for family, sizes in _ONE_LAYER.items()
+    },
 }
 LIVE = {
     **GOLDEN,
@@ -114,6 +130,18 @@ LIVE = {
         {**_BERT, **_LABELS, "problem_type": "multi_label_classification"},
     ),
     "gpt2_token_odd": ("GPT2ForTokenClassification", {**_GPT2, **_GPT2_ODD, **_LABELS}),
+    "roberta_text_odd": (
+        "RobertaForSequenceClassification",
+        {**_ROBERTA, **_BERT_ODD, **_LABELS, "type_vocab_size": 2, "pad_token_id": 4},
+    ),
+    "distilbert_text_odd": (
+        "DistilBertForSequenceClassification",
+        {**_DISTILBERT, "activation": "relu", "n_heads": 1, "hidden_dim": 37, "num_labels": 1},
+    ),
+    "electra_text_odd": (
+        "ElectraForSequenceClassification",
+        {**_ELECTRA, **_BERT_ODD, **_LABELS, "embedding_size": 12},
+    ),
     "gpt2_answer_odd": ("GPT2ForQuestionAnswering", {**_GPT2, **_GPT2_ODD}),
     "distilbert_model": ("DistilBertModel", _DISTILBERT),
     "roberta_model": ("RobertaModel", _ROBERTA),
