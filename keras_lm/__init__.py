@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from keras_lm.models.electra_pretrainer import ELECTRAPretrainer as ELECTRAPretrainer
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.models.roberta import RoBERTa as RoBERTa
+    from keras_lm.models.transformer import Transformer as Transformer
     from keras_lm.serving.export import export as export
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
@@ -42,6 +43,7 @@ _HOME = {
     "RoBERTa": "models.roberta",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
+    "Transformer": "models.transformer",
     "export": "serving.export",
     "load": "checkpoints.load",
     "save": "checkpoints.save",

@@ -1,4 +1,4 @@
-"""Continue prompts with a causal model."""
+"""Continue prompts, or give the targets of sources."""
 
 import argparse
 
@@ -7,7 +7,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", help="what keras_lm.load takes: a path or a name")
     parser.add_argument("prompt", nargs="+", help="one or more texts; quote each")
-    parser.add_argument("--max-new-tokens", type=int, help="default: 50, or as many as fit")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=int,
+        help="default: 50, of a Transformer 50 more than the source; or as many as fit",
+    )
     parser.add_argument("-n", "--num-return-sequences", type=int, default=1)
     parser.add_argument(
         "--temperature",
@@ -26,7 +30,9 @@ def run(options: argparse.Namespace) -> int:
 
     model = load(options.model)
     if not hasattr(model, "generate"):
-        raise ValueError(f"generate takes a causal model. Received: a {type(model).__name__}")
+        raise ValueError(
+            f"generate takes a GPT or a Transformer. Received: a {type(model).__name__}"
+        )
     wanted = {name: value for name, value in vars(options).items() if name not in _OURS}
     found = model.generate(options.prompt, **wanted)
     texts = [text for row in found for text in ([row] if isinstance(row, str) else row)]

@@ -11,6 +11,7 @@ from keras_lm.layers.masked_lm_head import MaskedLMHead
 from keras_lm.layers.positions import PositionalEncoding
 from keras_lm.layers.replaced_token_head import ReplacedTokenHead
 from keras_lm.layers.text_embedding import TextEmbedding
+from keras_lm.layers.token_head import TokenHead
 
 __all__ = [
     "DecoderCache",
@@ -23,6 +24,7 @@ __all__ = [
     "StartCache",
     "TextEmbedding",
     "TokenEmbedding",
+    "TokenHead",
     "TransformerBlock",
     "TransformerDecoder",
     "TransformerEncoder",

@@ -10,8 +10,9 @@ from keras_lm.models.gpt import GPT
 from keras_lm.models.resizing import resize_token_embeddings
 from keras_lm.models.roberta import RoBERTa
 from keras_lm.models.sizes import abstract
+from keras_lm.models.transformer import Transformer
 
-MODELS = ("BERT", "DistilBERT", "ELECTRA", "ELECTRAPretrainer", "GPT", "RoBERTa")
+MODELS = ("BERT", "DistilBERT", "ELECTRA", "ELECTRAPretrainer", "GPT", "RoBERTa", "Transformer")
 
 __all__ = [
     "BERT",
@@ -22,6 +23,7 @@ __all__ = [
     "DistilBERT",
     "ELECTRAPretrainer",
     "RoBERTa",
+    "Transformer",
     "abstract",
     "build",
     "resize_token_embeddings",

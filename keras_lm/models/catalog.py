@@ -13,6 +13,7 @@ from keras_lm.models.distilbert import DistilBERT
 from keras_lm.models.electra import ELECTRA
 from keras_lm.models.gpt import GPT
 from keras_lm.models.roberta import RoBERTa
+from keras_lm.models.transformer import Transformer
 from keras_lm.training import LanguageModel
 
 
@@ -123,6 +124,20 @@ CATALOG: dict[str, Size] = dict(
                 174_604_259_328,
             ],
             "Brown et al. 2020, arXiv:2005.14165",
+        ),
+        *_named(
+            "transformer",
+            Transformer,
+            sizes.TRANSFORMER_SIZES,
+            [63_082_496, 214_245_376],
+            "Vaswani et al. 2017, arXiv:1706.03762",
+        ),
+        *_named(
+            "bart",
+            Transformer,
+            sizes.BART_SIZES,
+            [139_420_416, 406_291_456],
+            "Lewis et al. 2020, arXiv:1910.13461",
         ),
     )
 )

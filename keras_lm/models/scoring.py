@@ -3,6 +3,7 @@
 B batch, T length.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,40 +87,81 @@ class TextScorer:
             The fields of `Scores`, each `(B,)`, and `status` int32 `(B,)`: 0, or `CUT`. An empty
             text has no tokens, the log-likelihood 0 and the perplexities 1.
         """
-        limit = BYTES_PER_TOKEN * self.model.max_length
-        head_B = tf.strings.substr(text, 0, limit)
-        ids = self.tokenizer.tokenize(head_B)
-        cut_B = (tf.strings.length(text) > limit) | (ids.row_lengths() > self.model.max_length)
-        ids = ids[:, : self.model.max_length]
-        scored_B = tf.where(cut_B, self.tokenizer.detokenize(ids), head_B)
+        ids, num_characters_B, cut_B = read_start(self.tokenizer, text, self.model.max_length)
         likelihood_B, num_tokens_B = self._score_ids(ids)
-        # Transcoded first: in what is no UTF-8 a character is what it is read as.
-        readable_B = tf.strings.unicode_transcode(scored_B, "UTF-8", "UTF-8")
-        num_characters_B = tf.strings.length(readable_B, unit="UTF8_CHAR")
         scores = as_scores(likelihood_B, num_tokens_B, num_characters_B)
         return {**scores._asdict(), "status": CUT * tf.cast(cut_B, "int32")}
+
+
+def read_start(
+    tokenizer: Any, text: Tensor, max_tokens: int
+) -> tuple[tf.RaggedTensor, Tensor, Tensor]:
+    """Reads texts of any length; of one that is too long the start.
+
+    Args:
+        tokenizer: of the texts.
+        text: string `(B,)`.
+        max_tokens: so many are read at most.
+
+    Returns:
+        Their ids, RaggedTensor of int32 `(B, None)`; int32 `(B,)`, the characters that were read;
+        bool `(B,)`, whether that is not all.
+    """
+    limit = BYTES_PER_TOKEN * max_tokens
+    start_B = tf.strings.substr(text, 0, limit)
+    ids = tokenizer.tokenize(start_B)
+    cut_B = (tf.strings.length(text) > limit) | (ids.row_lengths() > max_tokens)
+    ids = ids[:, :max_tokens]
+    read_B = tf.where(cut_B, tokenizer.detokenize(ids), start_B)
+    # Transcoded first: in what is no UTF-8 a character is what it is read as.
+    readable_B = tf.strings.unicode_transcode(read_B, "UTF-8", "UTF-8")
+    return ids, tf.strings.length(readable_B, unit="UTF8_CHAR"), cut_B
+
+
+def score_rows(
+    score: Callable[..., tuple[Tensor, Tensor]],
+    *columns: list[list[int]],
+    characters: list[int],
+    batch_size: int,
+) -> Scores:
+    """Scores rows in batches of about one length, so that little is padded.
+
+    Args:
+        score: takes a RaggedTensor of each column; returns the rows' log-likelihoods and numbers of
+            tokens.
+        *columns: rows of ids; the last column says how long a row is.
+        characters: of each row.
+        batch_size: rows that are read at once.
+
+    Raises:
+        ValueError: `batch_size` is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be positive. Received: {batch_size}")
+    order = np.argsort([len(row) for row in columns[-1]], kind="stable")
+    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    found = [
+        score(
+            *(
+                tf.ragged.constant([rows[i] for i in batch], "int32", ragged_rank=1)
+                for rows in columns
+            )
+        )
+        for batch in batches
+    ]
+    back = np.argsort(order)  # into the order that they were given in
+    likelihood, num_tokens = (tf.concat(parts, 0) for parts in zip(*found, strict=True))
+    scores = as_scores(
+        tf.gather(likelihood, back), tf.gather(num_tokens, back), tf.constant(characters)
+    )
+    return Scores(*(values.numpy() for values in scores))
 
 
 def score_texts(model: Any, scorer: TextScorer, texts: list[str], batch_size: int) -> Scores:
     """Checks the request and calls the graph; see `GPT.score`."""
     if not texts or not all(texts):
         raise ValueError(f"texts must hold texts that are not empty. Received: {texts!r:.80}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be positive. Received: {batch_size}")
-    tokenizer = scorer.tokenizer
-    rows = tokenizer.encode_batch(texts)
-    check_ids(rows, tokenizer.vocab_size, model.max_length)
-    # Texts of one length together, so that little is padded; and back into their order.
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-    found = [
-        scorer.score_ids(tf.ragged.constant([rows[i] for i in batch], "int32", ragged_rank=1))
-        for batch in batches
-    ]
-    back = np.argsort(order)
-    likelihood, num_tokens = (tf.concat(parts, 0) for parts in zip(*found, strict=True))
+    rows = scorer.tokenizer.encode_batch(texts)
+    check_ids(rows, scorer.tokenizer.vocab_size, model.max_length)
     characters = [len(as_text(text)) for text in texts]
-    scores = as_scores(
-        tf.gather(likelihood, back), tf.gather(num_tokens, back), tf.constant(characters)
-    )
-    return Scores(*(values.numpy() for values in scores))
+    return score_rows(scorer.score_ids, rows, characters=characters, batch_size=batch_size)

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def _sizes(rows: list[tuple[str, int, int]]) -> dict[str, dict[str, int]]:
+def _sizes(rows: list[tuple[str, int, int]]) -> dict[str, dict[str, Any]]:
     """Arguments by name, from names, depths and widths; heads of 64, and four widths inside."""
     return {
         name: {
@@ -87,6 +87,27 @@ GPT3_SIZES = {
         ("13B", 40, 5140, 40, 128),
         ("175B", 96, 12_288, 96, 128),
     ]
+}
+
+# Vaswani et al. 2017, arXiv:1706.03762, table 3.
+TRANSFORMER_SIZES = _sizes([("base", 6, 512), ("big", 6, 1024)])
+TRANSFORMER_SIZES["big"]["dropout_rate"] = 0.3
+
+# Lewis et al. 2020, arXiv:1910.13461, section 4, and its released code: sizes of a `Transformer`,
+# and what makes it BART.
+BART_SIZES = {
+    name: {
+        "vocab_size": 50_265,
+        **sizes,
+        "max_length": 1_024,
+        "position_kind": "learned",
+        "first_position": 2,
+        "scale_embedding": False,
+        "normalize_embedding": True,
+        "activation": "gelu",
+        "initializer_range": 0.02,
+    }
+    for name, sizes in _sizes([("base", 6, 768), ("large", 12, 1024)]).items()
 }
 
 

@@ -11,20 +11,11 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
+from keras_lm.models.continuation import SIGNATURE, continue_rows, room_for
 from keras_lm.models.interface import graph
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 
 Tensor = Any
-
-_IDS = tf.TensorSpec([None, None], "int32")
-_ROW = tf.TensorSpec([None], "int32")
-_OPTIONS = generation.Options(
-    temperature=tf.TensorSpec([None], "float32"),
-    top_k=_ROW,
-    top_p=tf.TensorSpec([None], "float32"),
-    seed=tf.TensorSpec([None], "int64"),
-    max_new_tokens=_ROW,
-)
 
 
 class TextGenerator:
@@ -38,12 +29,10 @@ class TextGenerator:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model, self.tokenizer = model, tokenizer
         self.end_id = None if tokenizer is None else tokenizer.end_id
-        self.pad_id = -1
-        stop = tf.TensorSpec([], "string")
-        self.continue_ids = graph(self._continue_ids, _IDS, _ROW, _OPTIONS, _ROW, stop)
+        self.continue_ids = graph(self._continue_ids, *SIGNATURE)
 
     def _continue_ids(
-        self, token_ids: Tensor, lengths: Tensor, options: Any, sequence: Tensor, stop: Tensor
+        self, token_ids: Tensor, lengths: Tensor, options: Any, copies: Tensor, stop: Tensor
     ) -> generation.Generated:
         """Continues prompts of ids that were checked.
 
@@ -51,52 +40,24 @@ class TextGenerator:
             token_ids: int32 `(B, T)`, padded on the right.
             lengths: int32 `(B,)`, at least 1.
             options: `keras_lm.generation.Options`; a prompt and its new tokens fit into the model.
-            sequence: int32 `(B,)`, tells answers to one prompt with one seed apart.
-            stop: string scalar, a regular expression that matches bytes at which a row ends; "" for
-                none.
+            copies: of each prompt, see `continue_rows`.
+            stop: see `continue_rows`.
 
         Returns:
-            `keras_lm.generation.Generated`, padded with -1.
+            `keras_lm.generation.Generated`, see `continue_rows`.
         """
-        room = tf.reduce_max(tf.concat([options.max_new_tokens, [1]], 0))
-        cache_length = tf.shape(token_ids)[1] + room
+        cache_length = tf.shape(token_ids)[1] + room_for(options)
         logits_BV, cache = self.model.prefill(token_ids, lengths, cache_length)
-        # A vocabulary may be padded beyond the tokenizer's; what has no text is never drawn.
-        known = logits_BV.shape[-1] if self.tokenizer is None else self.tokenizer.vocab_size
-
-        def step(token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
-            logits_BV, cache = self.model.step(token_ids, cache)
-            return logits_BV[:, :known], cache
-
-        return generation.generate(
-            logits_BV[:, :known],
+        return continue_rows(
+            logits_BV,
             cache,
-            step,
-            options=options,
-            buffer_length=room,
+            self.model.step,
+            tokenizer=self.tokenizer,
             end_id=self.end_id,
-            pad_id=self.pad_id,
-            sequence=sequence,
-            should_stop=None if self.tokenizer is None else self._ends_with(stop),
+            options=options,
+            copies=copies,
+            stop=stop,
         )
-
-    def _ends_with(self, stop: Tensor) -> Any:
-        """Gives the decode loop's hook: does the newest text match `stop`?"""
-
-        def text_so_far(token_ids: Tensor, lengths: Tensor) -> Tensor:
-            real = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-            piece = tf.gather(self.tokenizer.token_bytes, tf.maximum(token_ids, 0))
-            return tf.strings.reduce_join(tf.where(real, piece, ""), axis=1)
-
-        def should_stop(token_ids: Tensor, lengths: Tensor) -> Tensor:
-            def search() -> Tensor:
-                text = text_so_far(token_ids, lengths)
-                shorter = tf.strings.regex_replace(text, stop, "", replace_global=False)
-                return tf.strings.length(shorter) < tf.strings.length(text)
-
-            return tf.cond(tf.equal(stop, ""), lambda: tf.zeros_like(lengths, "bool"), search)
-
-        return should_stop
 
     def answer_ids(
         self,
@@ -193,7 +154,7 @@ class TextGenerator:
             tf.gather(value_N, index_BT),
             lengths_B,
             asked,
-            tf.zeros_like(lengths_B),
+            tf.constant(1),
             tf.constant(""),
         )
         return {

@@ -15,6 +15,7 @@ from keras_lm.serving.signatures import (
     fill_mask_signatures,
     find_replaced_signatures,
     generation_signatures,
+    text_to_text_signatures,
 )
 from keras_lm.training import LanguageModel
 
@@ -46,14 +47,20 @@ def export(
     | `generate` | `prompt` and the options | the same |
     | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
     | `score` | `text` | the fields of `keras_lm.models.scoring.Scores`, `status` |
+    | of an encoder and a decoder | | |
+    | `serving_default` | `text` | `target`, `count`, `status`; greedy |
+    | `generate` | `text` and the options | the same |
+    | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
+    | `score` | `text`, `target` | the fields of `Scores`, `status` |
 
-    `text`, `prompt`, `completion`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on the right;
-    answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32 `max_new_tokens` and
-    `top_k`, float32 `temperature` and `top_p`, int64 `seed`. Of a masked LM `tokens` are string
-    `(B, P, k)`, for each mask the likeliest first, and `scores` float32 `(B, P, k)`, their
-    probabilities. Of a discriminator `tokens` are string `(B, T)`, those of the text, and `scores`
-    float32 `(B, T)`, the probability of each that it was replaced. Behind a row's last one stand ""
-    and -1. `count`: int32 `(B,)`, masks, tokens or new tokens. `status`: int32 `(B,)`.
+    `text`, `prompt`, `completion`, `target`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on
+    the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32
+    `max_new_tokens` and `top_k`, float32 `temperature` and `top_p`, int64 `seed`. Of a masked LM
+    `tokens` are string `(B, P, k)`, for each mask the likeliest first, and `scores` float32
+    `(B, P, k)`, their probabilities. Of a discriminator `tokens` are string `(B, T)`, those of the
+    text, and `scores` float32 `(B, T)`, the probability of each that it was replaced. Behind a
+    row's last one stand "" and -1. `count`: int32 `(B,)`, masks, tokens or new tokens. `status`:
+    int32 `(B,)`.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
@@ -64,8 +71,8 @@ def export(
         directory: one directory for all versions of the model.
         version: a positive number. None: the highest that is there and 1.
         top_k: of a masked LM, how many fillings of each mask to answer.
-        max_new_tokens: of a causal LM, how many tokens `serving_default` adds at most. None: 50, or
-            as many as the model has room for.
+        max_new_tokens: how many tokens `serving_default` generates at most. None: 50, or of an
+            encoder and a decoder 50 more than the text has; but as many as the model has room for.
 
     Returns:
         The path of the version.
@@ -135,13 +142,22 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
         tokenizer = model.require_tokenizer("export()")
         if max_new_tokens is None:
             max_new_tokens = min(DEFAULT_NEW_TOKENS, model.max_length - 1)
-        if not 1 <= max_new_tokens < model.max_length:
-            raise ValueError(
-                f"max_new_tokens must be in 1 .. {model.max_length - 1}, below the model's length. "
-                f"Received: {max_new_tokens}"
-            )
+        _check_new_tokens(max_new_tokens, model.max_length - 1)
         return generation_signatures(model, tokenizer, max_new_tokens)
+    if "seq2seq" in model.heads:
+        tokenizer = model.require_tokenizer("export()")
+        room = model.max_length - len(model.start_ids)
+        _check_new_tokens(1 if max_new_tokens is None else max_new_tokens, room)
+        return text_to_text_signatures(model, tokenizer, max_new_tokens)
     raise ValueError(
-        'What can be exported has the head "masked_lm", "replaced_token" or "causal_lm". '
+        'What can be exported has a head "masked_lm", "replaced_token", "causal_lm" or "seq2seq". '
         f"Received: heads={model.heads}"
     )
+
+
+def _check_new_tokens(max_new_tokens: int, room: int) -> None:
+    if not 1 <= max_new_tokens <= room:
+        raise ValueError(
+            f"max_new_tokens must be in 1 .. {room}, below the model's length. "
+            f"Received: {max_new_tokens}"
+        )

@@ -11,8 +11,10 @@ import tensorflow as tf
 from keras_lm.models.fill_mask import MaskFiller
 from keras_lm.models.find_replaced import ReplacedFinder
 from keras_lm.models.interface import made_once
+from keras_lm.models.pair_scoring import PairScorer
 from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
+from keras_lm.models.text_to_text import TextToText
 
 Tensor = Any
 Signatures = dict[str, Callable[..., Any]]
@@ -58,11 +60,9 @@ def find_replaced_signatures(model: Any, tokenizer: Any) -> Signatures:
     return {"serving_default": find_replaced, "find_replaced_ids": find_replaced_ids}
 
 
-def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Signatures:
-    """Signatures of a causal LM."""
-    generator = made_once(TextGenerator, model, tokenizer)
-    scorer = made_once(TextScorer, model, tokenizer)
-    options = [
+def options() -> list[tf.TensorSpec]:
+    """What each row of a generation may ask for."""
+    return [
         rows("int32", "max_new_tokens"),
         rows("float32", "temperature"),
         rows("int32", "top_k"),
@@ -70,23 +70,58 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
         rows("int64", "seed"),
     ]
 
+
+def greedy(strings: Tensor) -> dict[str, Tensor]:
+    """What rows ask for that take the likeliest token: all options but `max_new_tokens`."""
+    zeros = tf.zeros_like(tf.strings.length(strings))
+    return {
+        "temperature": tf.cast(zeros, "float32"),
+        "top_k": zeros,
+        "top_p": tf.ones_like(zeros, "float32"),
+        "seed": tf.cast(zeros, "int64"),
+    }
+
+
+def with_options(answer: Callable[..., Any], inputs: list[tf.TensorSpec]) -> Any:
+    """A signature of these inputs and the options."""
+    return tf.function(answer, autograph=False, input_signature=[*inputs, *options()])
+
+
+def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Signatures:
+    """Signatures of a causal LM."""
+    generator = made_once(TextGenerator, model, tokenizer)
+    scorer = made_once(TextScorer, model, tokenizer)
+
     @tf.function(autograph=False, input_signature=[rows("string", "prompt")])
     def complete(prompt: Tensor) -> dict[str, Tensor]:
-        zeros = tf.zeros_like(tf.strings.length(prompt))
-        greedy = {
-            "temperature": tf.cast(zeros, "float32"),
-            "top_k": zeros,
-            "top_p": tf.ones_like(zeros, "float32"),
-            "seed": tf.cast(zeros, "int64"),
-        }
-        return generator.answer_text(prompt, max_new_tokens=zeros + max_new_tokens, **greedy)
-
-    def with_options(answer: Callable[..., Any], inputs: list[tf.TensorSpec]) -> Any:
-        return tf.function(answer, autograph=False, input_signature=[*inputs, *options])
+        asked = greedy(prompt)
+        limit_B = tf.zeros_like(asked["top_k"]) + max_new_tokens
+        return generator.answer_text(prompt, max_new_tokens=limit_B, **asked)
 
     return {
         "serving_default": complete,
         "generate": with_options(generator.answer_text, [rows("string", "prompt")]),
+        "generate_ids": with_options(generator.answer_ids, ids()),
+        "score": scorer.score,
+    }
+
+
+def text_to_text_signatures(model: Any, tokenizer: Any, max_new_tokens: int | None) -> Signatures:
+    """Signatures of an encoder and a decoder."""
+    generator = made_once(TextToText, model, tokenizer)
+    scorer = made_once(PairScorer, model, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def answer(text: Tensor) -> dict[str, Tensor]:
+        asked = greedy(text)
+        limit_B = None
+        if max_new_tokens is not None:
+            limit_B = tf.zeros_like(asked["top_k"]) + max_new_tokens
+        return generator.answer_text(text, max_new_tokens=limit_B, **asked)
+
+    return {
+        "serving_default": answer,
+        "generate": with_options(generator.answer_text, [rows("string", "text")]),
         "generate_ids": with_options(generator.answer_ids, ids()),
         "score": scorer.score,
     }

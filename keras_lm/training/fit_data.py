@@ -37,14 +37,15 @@ def check_ids(data: Any, vocab_size: int | None) -> None:
     """
     while isinstance(data, (tuple, list)) and data:
         data = data[0]
-    ids = data.get("token_ids") if isinstance(data, dict) else None
-    if vocab_size is None or not isinstance(ids, np.ndarray) or not ids.size:
-        return
-    if ids.min() < 0 or ids.max() >= vocab_size:
-        raise ValueError(
-            f"token_ids must be in 0 .. {vocab_size - 1}. "
-            f"Received: ids from {ids.min()} to {ids.max()}"
-        )
+    for name in ("token_ids", "decoder_token_ids"):
+        ids = data.get(name) if isinstance(data, dict) else None
+        if vocab_size is None or not isinstance(ids, np.ndarray) or not ids.size:
+            continue
+        if ids.min() < 0 or ids.max() >= vocab_size:
+            raise ValueError(
+                f"{name} must be in 0 .. {vocab_size - 1}. "
+                f"Received: ids from {ids.min()} to {ids.max()}"
+            )
 
 
 def is_pipeline(data: Any) -> bool:

@@ -7,7 +7,8 @@ class HasTokenizer:
     """For models: an attribute `tokenizer` that is checked whenever it is set.
 
     Attributes:
-        TOKENIZER_ROLES: the special tokens that the class needs, such as "mask".
+        TOKENIZER_ROLES: the special tokens that the class needs, such as "mask"; of "end or sep"
+            one will do.
         vocab_size: number of the model's ids, or None.
     """
 
@@ -49,7 +50,10 @@ class HasTokenizer:
         self._tokenizer = tokenizer
 
     def _missing_roles(self, tokenizer: Any) -> list[str]:
-        return [r for r in self.TOKENIZER_ROLES if getattr(tokenizer, f"{r}_id", None) is None]
+        def has(role: str) -> bool:
+            return any(getattr(tokenizer, f"{r}_id", None) is not None for r in role.split(" or "))
+
+        return [role for role in self.TOKENIZER_ROLES if not has(role)]
 
     def require_tokenizer(self, what: str) -> Any:
         """Returns the tokenizer.

@@ -13,6 +13,8 @@ Tensor = Any
 
 # Heads whose labels are yes or no: a smoothed label would be another one.
 _YES_NO = ("next_sentence", "replaced_token")
+# Heads that predict every token of a text.
+_TEXT = ("causal_lm", "seq2seq")
 
 
 class HeadLosses:
@@ -58,8 +60,8 @@ class HeadLosses:
 
         Args:
             head: name of the head.
-            labels: int, `(B, P)` for masked_lm, `(B,)` for next_sentence, `(B, T)` for causal_lm
-                and replaced_token.
+            labels: int, `(B, P)` for masked_lm, `(B,)` for next_sentence, `(B, T)` for causal_lm,
+                seq2seq and replaced_token.
             outputs: the head's logits; for replaced_token `(B, T)`.
             weights: the labels' sample weights, or None.
 
@@ -90,7 +92,7 @@ class HeadLosses:
         if head == "replaced_token":
             return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
         metrics = [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
-        return [*metrics, Perplexity()] if head == "causal_lm" else metrics
+        return [*metrics, Perplexity()] if head in _TEXT else metrics
 
     def head_table(self, head: str) -> tuple[Tensor, Tensor]:
         """Returns the table `(V, D)` that a head multiplies by, and its bias `(V,)` or None.

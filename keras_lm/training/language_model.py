@@ -69,7 +69,7 @@ class LanguageModel(
 
     Attributes:
         HEADS: the heads that this class offers.
-        TOKENIZER_ROLES: the special tokens that it needs, such as "mask".
+        TOKENIZER_ROLES: the special tokens that it needs, see `HasTokenizer`.
         LEARNING_RATE: peak of the default schedule.
         heads: the heads of this model, a tuple.
 
@@ -84,6 +84,7 @@ class LanguageModel(
         "next_sentence",
         "causal_lm",
         "replaced_token",
+        "seq2seq",
     )
     LEARNING_RATE: ClassVar[float] = 3e-4
 
@@ -189,8 +190,8 @@ class LanguageModel(
         weights and divided by their sum over the global batch; heads are added up, and so are
         `add_loss` and regularization, once. Labels of weight 0 may be any number.
 
-        Without any of `loss`, `metrics` and `weighted_metrics`: accuracy; for `causal_lm`
-        perplexity too. Both are weighted.
+        Without any of `loss`, `metrics` and `weighted_metrics`: accuracy; for `causal_lm` and
+        `seq2seq` perplexity too. Both are weighted.
 
         It may be called outside the scope of the strategy that the model was constructed under.
 

@@ -1,14 +1,10 @@
 """The numbers of Transformers' own models; `make_golden.py` wrote what is compared with."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
+from golden_files import Golden
 
 from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
-
-GOLDEN = pathlib.Path(__file__).parent / "golden"
 
 BERT_NAMES = {
     "encoder/embedding/tokens/embeddings": "bert.embeddings.word_embeddings.weight",
@@ -76,36 +72,6 @@ GPT2_NAMES = {
     "decoder/block_{i}/feed_forward_norm/": "transformer.h.{i}.ln_2.",
     "decoder/norm/": "transformer.ln_f.",
 }
-LEAVES = {"kernel": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
-
-
-class Golden:
-    def __init__(self, name):
-        with np.load(GOLDEN / f"{name}.npz") as arrays:
-            self.arrays = dict(arrays)
-
-    def part(self, kind):
-        return {k.removeprefix(kind): v for k, v in self.arrays.items() if k.startswith(kind)}
-
-    def assign(self, model, names, transposed):
-        """Fills every weight of the model; `transposed`: kernels lie (out, in) in the file."""
-        weights = self.part("weight/")
-        for variable in model.weights:
-            path = variable.path.split("/", 1)[1]
-            block = re.search(r"block_(\d+)", path)
-            path = re.sub(r"block_\d+", "block_{i}", path)
-            ours = path if path in names else path.rpartition("/")[0] + "/"
-            theirs = names[ours].replace("{i}", block[1] if block else "")
-            leaf = path.rpartition("/")[2]
-            if path not in names:
-                theirs += LEAVES[leaf]
-            parts = ("query", "key", "value") if "{part}" in theirs else ("",)
-            if "{part}_lin" in theirs:
-                parts = ("q", "k", "v")
-            tensors = [weights[theirs.replace("{part}", part)] for part in parts]
-            if leaf == "kernel" and transposed:
-                tensors = [tensor.T for tensor in tensors]
-            variable.assign(np.concatenate(tensors, -1))
 
 
 @pytest.mark.parametrize(

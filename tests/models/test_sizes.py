@@ -3,9 +3,10 @@ import resource
 
 import pytest
 
-from keras_lm import BERT, ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa, Transformer
 from keras_lm.models import abstract
 from keras_lm.models.sizes import (
+    BART_SIZES,
     BERT_SIZES,
     DISTILBERT_SIZES,
     ELECTRA_GENERATOR_SIZES,
@@ -13,6 +14,7 @@ from keras_lm.models.sizes import (
     GPT2_SIZES,
     GPT3_SIZES,
     ROBERTA_SIZES,
+    TRANSFORMER_SIZES,
 )
 
 BOTH = ("masked_lm", "next_sentence")
@@ -126,6 +128,19 @@ def test_gpt3_has_the_parameters_of_the_papers_sizes(name, parameters):
     assert abstract(GPT, **GPT3_SIZES[name]).count_params() == parameters
 
 
+@pytest.mark.parametrize(
+    ("size", "parameters"),
+    [
+        (TRANSFORMER_SIZES["base"], 63_082_496),
+        (TRANSFORMER_SIZES["big"], 214_245_376),
+        (BART_SIZES["base"], 139_420_416),
+        (BART_SIZES["large"], 406_291_456),
+    ],
+)
+def test_the_transformer_has_the_parameters_of_the_paper_and_of_barts_release(size, parameters):
+    assert abstract(Transformer, **size).count_params() == parameters
+
+
 def test_counting_takes_no_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # 3.1 GB of float32.
@@ -143,6 +158,7 @@ def test_counting_takes_no_memory():
         (ELECTRA, {**ELECTRA_SIZES["base"], "embedding_size": None}, 30_522),
         (ELECTRAPretrainer, {**ELECTRA_SIZES["base"], "embedding_size": None}, 30_522),
         (GPT, GPT2_SIZES["small"], 50_257),
+        (Transformer, TRANSFORMER_SIZES["base"], 37_000),
     ],
 )
 def test_the_defaults_are_a_released_size(model_class, sizes, vocab_size):

@@ -20,6 +20,7 @@ IDS = {"token_ids": [[7, 9, 11], [5, 0, 0]], "lengths": [3, 1]}
 
 ROWS = {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}
 LONG = "x " * 60
+TARGETS = ["assert", "a statement", "x " * 300, ""]
 
 REQUESTS = [
     ("bert", "serving_default", {"text": TEXTS}),
@@ -30,6 +31,10 @@ REQUESTS = [
     ("gpt", "generate", {"prompt": PROMPTS, **OPTIONS}),
     ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
     ("gpt", "score", {"text": PROMPTS}),
+    ("transformer", "serving_default", {"text": PROMPTS}),
+    ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
+    ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
+    ("transformer", "score", {"text": PROMPTS, "target": TARGETS}),
 ]
 
 

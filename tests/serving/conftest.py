@@ -1,6 +1,8 @@
 import pytest
+import tensorflow as tf
+from ask_in_a_process import REQUESTS, ask_in_another_process
 
-from keras_lm import BERT, ELECTRA, GPT, export
+from keras_lm import BERT, ELECTRA, GPT, Transformer, export
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -40,10 +42,33 @@ def electra(bert):
 
 
 @pytest.fixture(scope="session")
-def exports(bert, electra, gpt, tmp_path_factory):
-    """A directory with `bert/1`, `electra/1` and `gpt/1`."""
+def transformer(bert):
+    sizes = {**SIZES, "num_layers": 1, "max_length": 64}
+    model = Transformer(bert.vocab_size, **sizes, tokenizer=bert.tokenizer)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def exports(bert, electra, gpt, transformer, tmp_path_factory):
+    """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
     export(electra, directory / "electra")
     export(gpt, directory / "gpt", max_new_tokens=8)
+    export(transformer, directory / "transformer", max_new_tokens=8)
     return directory
+
+
+@pytest.fixture(scope="session")
+def answers(exports):
+    """By model and signature, from a process that never imported keras_lm."""
+    found = ask_in_another_process(exports)
+    assert found["unwanted"] == []
+    return {request[:2]: answer for request, answer in zip(REQUESTS, found["answers"], strict=True)}
+
+
+@pytest.fixture(scope="session")
+def loaded(exports):
+    names = ("bert", "electra", "gpt", "transformer")
+    return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}

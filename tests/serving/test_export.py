@@ -10,10 +10,8 @@ from ask_in_a_process import (
     LONG,
     OPTIONS,
     PROMPTS,
-    REQUESTS,
     ROWS,
     TEXTS,
-    ask_in_another_process,
 )
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -21,20 +19,6 @@ from keras_lm import ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa, expor
 from keras_lm.generation import Status
 from keras_lm.models.limits import CUT, NO_MASK
 from keras_lm.tokenizers import train_byte_bpe
-
-
-@pytest.fixture(scope="module")
-def answers(exports):
-    """By model and signature, from a process that never imported keras_lm."""
-    found = ask_in_another_process(exports)
-    assert found["unwanted"] == []
-    return {request[:2]: answer for request, answer in zip(REQUESTS, found["answers"], strict=True)}
-
-
-@pytest.fixture(scope="module")
-def loaded(exports):
-    names = ("bert", "electra", "gpt")
-    return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}
 
 
 def test_masks_are_filled_as_in_python(answers, bert):
@@ -240,7 +224,7 @@ def nodes(path):
             yield from ((function.signature.name, node) for node in function.node_def)
 
 
-@pytest.mark.parametrize("name", ["bert", "electra", "gpt"])
+@pytest.mark.parametrize("name", ["bert", "electra", "gpt", "transformer"])
 def test_the_operations_are_those_of_core_tensorflow(exports, name):
     found = list(nodes(exports / name / "1"))
     operations = {node.op for _, node in found}

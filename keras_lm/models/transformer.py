@@ -1,0 +1,386 @@
+"""Transformer, an encoder and a decoder (Vaswani et al. 2017, arXiv:1706.03762).
+
+By its arguments also BART (Lewis et al. 2020, arXiv:1910.13461), see `BART_SIZES`: learned
+positions, a norm over the embeddings, which are not scaled, and GELU.
+
+B batch, S length of the source, T length of the target, C positions of the cache, D hidden size, V
+vocabulary.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_lm.data import decoder_start
+from keras_lm.layers import (
+    DecoderCache,
+    TextEmbedding,
+    TokenEmbedding,
+    TokenHead,
+    TransformerDecoder,
+    TransformerEncoder,
+)
+from keras_lm.layers.building import build_once
+from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.interface import by_head, made_once
+from keras_lm.models.pair_scoring import PairScorer, score_pairs
+from keras_lm.models.scoring import Scores
+from keras_lm.models.sources import generate
+from keras_lm.models.text_to_text import TextToText
+from keras_lm.training import LanguageModel
+
+Tensor = Any
+
+_INPUTS = ("token_ids", "decoder_token_ids", "padding_mask", "decoder_padding_mask")
+
+
+@keras.saving.register_keras_serializable("keras_lm")
+class Transformer(LanguageModel):
+    """A model from text to text. The defaults are the paper's base model.
+
+    One token table serves the source, the target and the output (section 3.4). `compile()` has the
+    defaults of every model, whose rate fits a training of any length. The paper trains (sections
+    5.3 and 5.4) with
+
+        rate = keras_lm.training.InverseSquareRoot.of_paper(hidden_size)
+        adam = keras.optimizers.Adam(rate, beta_2=0.98, epsilon=1e-9)
+        model.compile(adam, label_smoothing=0.1)
+
+    Args:
+        vocab_size: V.
+        hidden_size: D.
+        num_layers: Transformer blocks of the encoder, and of the decoder.
+        num_attention_heads: heads of each attention; D must be a multiple of it.
+        num_hidden_units: width of the feed-forward layers.
+        pos_embedding_size: width of the position encodings. None: D; projected where it differs.
+        dropout_rate: of embeddings, sublayers and attention weights.
+        max_length: number of positions of the source, and of the target.
+        num_decoder_layers: of the decoder. None: as in the encoder; and so the next two.
+        num_decoder_attention_heads: see `num_decoder_layers`.
+        num_decoder_hidden_units: see `num_decoder_layers`.
+        position_kind: `"sinusoidal"`, or `"learned"`: a table for each side.
+        first_position: row of the learned tables that belongs to the first token (BART: 2).
+        scale_embedding: whether token embeddings are multiplied by the square root of D.
+        normalize_embedding: whether the embeddings go through a norm on each side.
+        activation: of the feed-forward layers: `"relu"`, `"gelu"` (BART's), `"gelu_tanh"`, or
+            another that Keras knows.
+        layer_norm_epsilon: of the norms.
+        attention_dropout_rate: of the attention weights. None: `dropout_rate`.
+        initializer_range: standard deviation of the normal that weights start with. None: Glorot's
+            uniform distribution, and for embeddings a normal of 1 / sqrt(D), so that scaled ones
+            are about as large as the position encodings.
+        logits_bias: whether a constant is added to each token's logit (BART's
+            `final_logits_bias`). It is not trained.
+        decoder_start_ids: ids that a target begins with. None: the token that the tokenizer ends a
+            text with.
+        end_id: id that ends a target. None: that of the tokenizer, its end token or its separator.
+        heads: `("seq2seq",)`, or `()` for hidden states of the decoder.
+        tokenizer: of both sides, for everything that takes text.
+
+    Call arguments:
+        inputs: a dict:
+            `token_ids`: int `(B, S)`, S at most `max_length`, the source;
+            `decoder_token_ids`: int `(B, T)`, T at most `max_length`, the target so far;
+            `padding_mask`: bool `(B, S)`, True where a source token is no padding; left out: True;
+            `decoder_padding_mask`: bool `(B, T)`; padding on the right needs none, since nothing
+            sees it.
+        logits: False: what the token table is multiplied by, in the place of the logits.
+
+    Returns:
+        float32 logits `(B, T, V)`, of the token that follows each of the target; without a head
+        the decoder's hidden states, float `(B, T, D)`.
+
+    Raises:
+        ValueError: sizes that do not fit each other, an unknown head, an id outside the vocabulary,
+            a tokenizer with more tokens than `vocab_size`, or without a token that ends a text.
+    """
+
+    HEADS = ("seq2seq",)
+    SAMPLED_HEADS = ("seq2seq",)
+    TOKENIZER_ROLES = ("end or sep",)
+
+    def __init__(
+        self,
+        vocab_size: int = 37_000,
+        hidden_size: int = 512,
+        num_layers: int = 6,
+        num_attention_heads: int = 8,
+        num_hidden_units: int = 2_048,
+        pos_embedding_size: int | None = None,
+        dropout_rate: float = 0.1,
+        max_length: int = 512,
+        *,
+        num_decoder_layers: int | None = None,
+        num_decoder_attention_heads: int | None = None,
+        num_decoder_hidden_units: int | None = None,
+        position_kind: str = "sinusoidal",
+        first_position: int = 0,
+        scale_embedding: bool = True,
+        normalize_embedding: bool = False,
+        activation: str = "relu",
+        layer_norm_epsilon: float = 1e-5,
+        attention_dropout_rate: float | None = None,
+        initializer_range: float | None = None,
+        logits_bias: bool = False,
+        decoder_start_ids: Sequence[int] | None = None,
+        end_id: int | None = None,
+        heads: tuple[str, ...] = ("seq2seq",),
+        tokenizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(heads=heads, tokenizer=tokenizer, vocab_size=vocab_size, **kwargs)
+        self.max_length, self.hidden_size = max_length, hidden_size
+        self._start_ids = None if decoder_start_ids is None else tuple(decoder_start_ids)
+        self._end_id = end_id
+        self._check_ids()
+        own = {"dtype": self.dtype_policy}
+        spread = hidden_size**-0.5 if initializer_range is None else initializer_range
+        small = keras.initializers.RandomNormal(stddev=spread)
+        self.tokens = TokenEmbedding(
+            vocab_size, hidden_size, embeddings_initializer=small, name="tokens", **own
+        )
+
+        def embedding() -> TextEmbedding:
+            return TextEmbedding(
+                vocab_size,
+                hidden_size,
+                max_length,
+                dropout_rate,
+                position_kind=position_kind,
+                pos_embedding_size=pos_embedding_size,
+                first_position=first_position,
+                scale_tokens=scale_embedding,
+                normalize=normalize_embedding,
+                layer_norm_epsilon=layer_norm_epsilon,
+                embeddings_initializer=small,
+                tokens=self.tokens,
+                name="embedding",
+                **own,
+            )
+
+        blocks = {
+            "attention_dropout_rate": attention_dropout_rate,
+            "norm": "post",
+            "activation": activation,
+            "layer_norm_epsilon": layer_norm_epsilon,
+            "kernel_initializer": "glorot_uniform" if initializer_range is None else small,
+            **own,
+        }
+        self.encoder = TransformerEncoder(
+            embedding(),
+            hidden_size,
+            num_layers,
+            num_attention_heads,
+            num_hidden_units,
+            dropout_rate,
+            name="encoder",
+            **blocks,
+        )
+        self.decoder = TransformerDecoder(
+            embedding(),
+            _or(num_decoder_layers, num_layers),
+            _or(num_decoder_attention_heads, num_attention_heads),
+            _or(num_decoder_hidden_units, num_hidden_units),
+            dropout_rate,
+            cross_attention=True,
+            name="decoder",
+            **blocks,
+        )
+        if "seq2seq" in self.heads:
+            self.seq2seq = TokenHead(vocab_size, logits_bias, name="seq2seq", **own)
+
+    def _check_ids(self) -> None:
+        ids = [*(self._start_ids or ()), *([] if self._end_id is None else [self._end_id])]
+        if self._start_ids == () or not all(0 <= id_ < (self.vocab_size or 0) for id_ in ids):
+            raise ValueError(
+                "decoder_start_ids, at least one, and end_id must be in 0 .. vocab_size - 1. "
+                f"Received: decoder_start_ids={self._start_ids}, end_id={self._end_id}, "
+                f"vocab_size={self.vocab_size}"
+            )
+
+    def build(self, input_shape: Any = None) -> None:
+        """Makes every weight, from the sizes alone."""
+        for layer in (self.tokens, self.encoder, self.decoder):
+            build_once(layer)
+        if "seq2seq" in self.heads:
+            build_once(self.seq2seq, (None, None, self.hidden_size))
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None, logits: bool = True) -> Any:
+        """Reads both sides and predicts; see the class."""
+        inputs = as_inputs(inputs)
+        if "decoder_token_ids" not in inputs or set(inputs) - set(_INPUTS):
+            raise ValueError(
+                "A Transformer reads token_ids and decoder_token_ids and, where wanted, "
+                f"{' and '.join(_INPUTS[2:])}. Received: {', '.join(sorted(inputs))}"
+            )
+        source = {name: inputs[name] for name in ("token_ids", "padding_mask") if name in inputs}
+        target = {
+            name: inputs[f"decoder_{name}"]
+            for name in ("token_ids", "padding_mask")
+            if f"decoder_{name}" in inputs
+        }
+        memory_BSD = self.encoder(source, training=training)
+        hidden_BTD = self.decoder(
+            target, memory_BSD, memory_mask=inputs.get("padding_mask"), training=training
+        )
+        outputs = {}
+        if "seq2seq" in self.heads:
+            outputs["seq2seq"] = (
+                self.seq2seq(hidden_BTD, tokens=self.tokens) if logits else hidden_BTD
+            )
+        return by_head(outputs, hidden_BTD)
+
+    def head_table(self, head: str) -> tuple[Tensor, Tensor]:
+        """Returns the table `(V, D)` that the head multiplies by, and its bias `(V,)` or None."""
+        return self.tokens.embeddings, self.seq2seq.bias if self.seq2seq.use_bias else None
+
+    def prefill(
+        self, token_ids: Tensor, lengths: Tensor, decoder_token_ids: Tensor, cache_length: Tensor
+    ) -> tuple[Tensor, DecoderCache]:
+        """Encodes the sources and reads the beginnings of their targets.
+
+        Args:
+            token_ids: int32 `(B, S)`, sources padded on the right.
+            lengths: int32 `(B,)`, tokens of each source, at least 1.
+            decoder_token_ids: int32 `(B, T)`, beginnings of targets, without padding.
+            cache_length: C, int scalar, at least T.
+
+        Returns:
+            float32 logits `(B, V)` of the token behind each beginning, and the cache, which holds
+            the keys and values of the encoded source.
+        """
+        real_BS = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+        memory_BSD = self.encoder({"token_ids": token_ids, "padding_mask": real_BS})
+        hidden_BTD, cache = self.decoder(
+            decoder_token_ids, memory_BSD, memory_mask=real_BS, cache=cache_length
+        )
+        return self.seq2seq(hidden_BTD[:, -1], tokens=self.tokens), cache
+
+    def step(self, token_ids: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
+        """Reads one more token of each target.
+
+        Args:
+            token_ids: int32 `(B,)`.
+            cache: of `prefill` or the step before.
+
+        Returns:
+            float32 logits `(B, V)` of the token that follows, and the cache.
+        """
+        hidden_B1D, cache = self.decoder(token_ids[:, None], cache=cache)
+        return self.seq2seq(hidden_B1D[:, 0], tokens=self.tokens), cache
+
+    @property
+    def start_ids(self) -> list[int]:
+        """The ids that a target begins with, as told or as the tokenizer has it.
+
+        Raises:
+            ValueError: the model was not told, and has no tokenizer.
+        """
+        if self._start_ids is not None:
+            return list(self._start_ids)
+        if self.tokenizer is None:
+            raise ValueError(
+                "What a target begins with must be known: construct Transformer with "
+                "decoder_start_ids=..., or with a tokenizer. "
+                "Received: decoder_start_ids=None, tokenizer=None"
+            )
+        return decoder_start.start_ids(None, self.tokenizer)
+
+    @property
+    def end_id(self) -> int | None:
+        """The id that ends a target, as told or as the tokenizer has it; None: there is none."""
+        if self._end_id is not None or self.tokenizer is None:
+            return self._end_id
+        return decoder_start.closing_id(self.tokenizer)
+
+    def generate(
+        self,
+        sources: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]],
+        max_length: int | None = None,
+        *,
+        max_new_tokens: int | Sequence[int] | None = None,
+        num_return_sequences: int = 1,
+        temperature: float | Sequence[float] | None = None,
+        top_k: int | Sequence[int] = 0,
+        top_p: float | Sequence[float] = 1.0,
+        seed: int | Sequence[int] | None = None,
+        stop: str | Sequence[str] = (),
+    ) -> Any:
+        """Gives the targets of sources.
+
+        Greedy, unless `temperature`, `top_k`, `top_p` or several sequences are asked for. A source
+        gives the same target whatever sources are beside it, up to rounding of the logits. Options
+        that are lists have a value for each source.
+
+        Args:
+            sources: a text, several texts, a list of ids, or several lists of ids, which are read
+                as they are: with the special tokens that a source has in training.
+            max_length: tokens of a target, with those that it begins with, at most the model's.
+            max_new_tokens: tokens of a target without those, for all or a list; instead of
+                `max_length`. Neither: 50 more than the source has (section 6.1), or as many as fit.
+            num_return_sequences: targets of each source.
+            temperature: divides the logits; 0 is greedy. None: 1 where something else asks for
+                sampling, else 0.
+            top_k: draws from the `top_k` likeliest tokens; 0: from all (Fan et al. 2018,
+                arXiv:1805.04833).
+            top_p: draws from the likeliest tokens that together hold this probability (Holtzman et
+                al. 2020, arXiv:1904.09751).
+            seed: of the draws. None: another for each source at each call.
+            stop: a text or texts at which a target ends; they are not part of it. With sources of
+                text only.
+
+        Returns:
+            Targets, without the tokens that they begin with and the one that ends them, of the
+            sources' kind: str or list of ids; with several sequences a list of them; for several
+            sources a list of these.
+
+        Raises:
+            ValueError: no tokenizer for sources of text; no source; an id outside the vocabulary; a
+                source longer than `max_length` of the model; options out of range; both limits; it
+                is not known what a target begins with.
+            TypeError: an option of another kind.
+        """
+        self.require_head("generate()", "seq2seq")
+        return generate(
+            self,
+            made_once(TextToText, self, self.tokenizer),
+            sources,
+            max_length=max_length,
+            max_new_tokens=max_new_tokens,
+            num_return_sequences=num_return_sequences,
+            stop=stop,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            seed=seed,
+        )
+
+    def score(
+        self, sources: str | Sequence[str], targets: str | Sequence[str], batch_size: int = 8
+    ) -> Scores:
+        """Tells how likely the model finds targets, given their sources.
+
+        A target is scored as a whole: the token that ends it counts too.
+
+        Args:
+            sources: a text, or several.
+            targets: a text, or several, one for each source.
+            batch_size: pairs that are read at once.
+
+        Returns:
+            `Scores`, an array with a value for each pair in every field.
+
+        Raises:
+            ValueError: no tokenizer; no pair; not as many targets as sources; an empty target; a
+                text longer than `max_length` tokens.
+        """
+        self.require_head("score()", "seq2seq")
+        scorer = made_once(PairScorer, self, self.require_tokenizer("score()"))
+        return score_pairs(scorer, sources, targets, batch_size)
+
+
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
