@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.layers import Dense, MaskedLMHead, TokenEmbedding
+from keras_lm.layers import Dense, MaskedLMHead, ReplacedTokenHead, TokenEmbedding
 from keras_lm.layers.masks import document_positions
 
 B, T, P, D, V = 2, 5, 3, 8, 11
@@ -72,6 +72,23 @@ def test_the_head_has_the_parameters_of_bert():
     assert head.count_params() == D * D + D + 2 * D + V
 
 
+def test_the_head_can_end_in_another_width_than_it_begins():
+    tokens, head = TokenEmbedding(V, 5), MaskedLMHead(V, size=5)
+    tokens.build()
+    assert head(keras.random.normal((B, T, D)), tokens=tokens).shape == (B, T, V)
+    assert head.count_params() == D * 5 + 5 + 2 * 5 + V
+
+
+def test_the_head_of_a_discriminator_has_one_logit_for_each_token():
+    head = ReplacedTokenHead("tanh")
+    hidden = keras.random.normal((B, T, D))
+    logits = head(hidden)
+    assert logits.dtype == "float32"
+    inner = np.tanh(hidden @ head.dense.kernel)
+    np.testing.assert_allclose(logits, (inner @ head.output_projection.kernel)[..., 0], atol=1e-5)
+    assert head.count_params() == D * D + D + D + 1
+
+
 def test_positions_restart_with_each_document():
     ids = np.array([[4, 4, 4, 2, 2, 9], [1, 1, 1, 1, 1, 1]])
     np.testing.assert_array_equal(document_positions(ids), [[0, 1, 2, 0, 1, 0], [0, 1, 2, 3, 4, 5]])
@@ -93,7 +110,12 @@ def test_what_cannot_be_is_refused(layer, arguments, message):
 
 @pytest.mark.parametrize(
     "layer",
-    [Dense(4, "gelu", kernel_initializer="zeros"), TokenEmbedding(V, D), MaskedLMHead(V, "relu")],
+    [
+        Dense(4, "gelu", kernel_initializer="zeros"),
+        TokenEmbedding(V, D),
+        MaskedLMHead(V, "relu", size=3),
+        ReplacedTokenHead("relu"),
+    ],
 )
 def test_layers_serialize(layer):
     assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()

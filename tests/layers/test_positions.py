@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lm.layers import PositionalEncoding
+from keras_lm.layers.positions import Sinusoids
 
 B, T, D = 2, 5, 6
 
@@ -94,3 +95,19 @@ def test_what_cannot_be_is_refused(arguments, message):
 def test_an_input_that_is_too_long_is_refused():
     with pytest.raises(ValueError, match=r"max_length=4 positions. Received: 5"):
         PositionalEncoding(4)(np.zeros((1, 5, D), "float32"))
+
+
+def test_a_learned_table_can_begin_with_sinusoids():
+    begun = PositionalEncoding(8, embeddings_initializer=Sinusoids())
+    fixed = PositionalEncoding(8, "sinusoidal")
+    zeros = np.zeros((1, 8, 7), "float32")
+    np.testing.assert_allclose(begun(zeros), fixed(zeros), atol=1e-6)
+    assert len(begun.trainable_weights) == 1
+
+
+def test_the_projection_has_an_initializer_of_its_own():
+    layer = PositionalEncoding(
+        8, size=4, embeddings_initializer=Sinusoids(), projection_initializer="ones"
+    )
+    layer.build((None, None, D))
+    np.testing.assert_array_equal(layer.projection.kernel, np.ones((4, D)))

@@ -1,3 +1,4 @@
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -109,6 +110,17 @@ def test_a_decoder_without_a_memory_refuses_one_and_the_other_way_round(behind_a
         TransformerDecoder(embedding(), 1, 2, 12)(IDS, memory)
     with pytest.raises(ValueError, match="needs a memory"):
         behind_an_encoder(IDS)
+
+
+def test_a_layer_among_the_arguments_is_saved_where_it_came_to_stand(tmp_path):
+    inputs = keras.Input((4,), dtype="int32")
+    model = keras.Model(inputs, encoder()(inputs))
+    model.save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        names = []
+        file.visit(names.append)
+    assert any("embedding/tokens/vars" in name for name in names)
+    assert not any("constructor_arguments" in name for name in names)
 
 
 def test_a_stack_comes_back_from_its_config():

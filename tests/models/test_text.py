@@ -279,6 +279,9 @@ def test_an_encoder_that_was_called_by_itself_is_part_of_the_model():
 def test_logits_are_float32_under_every_policy(dtype):
     assert BERT(50, **SIZES, dtype=dtype)(np.ones((1, 3), "int32")).dtype == "float32"
     assert GPT(50, **SIZES, dtype=dtype)(np.ones((1, 3), "int32")).dtype == "float32"
+    electra = ELECTRA(50, **SIZES, heads=("replaced_token", "masked_lm"), dtype=dtype)
+    found = electra(np.ones((1, 3), "int32"))
+    assert {str(logits.dtype.name) for logits in found.values()} == {"float32"}
 
 
 def test_weights_made_outside_the_scope_belong_to_the_strategy_all_the_same(replicas):
