@@ -13,7 +13,7 @@ from keras_lm.data import checks, infilling
 from keras_lm.data.corpus import encode
 from keras_lm.data.decoder_rows import decoder_batch
 from keras_lm.data.decoder_start import closing_id, start_ids
-from keras_lm.data.documents import Source, Texts, read_documents
+from keras_lm.data.documents import Source, Texts, read_documents, spaced
 from keras_lm.data.draws import split
 from keras_lm.data.pipeline import Pipeline
 from keras_lm.data.row_pipeline import RowPipeline
@@ -48,9 +48,9 @@ def denoising(
     seed, i).
 
     The decoder restores the row; the encoder reads it noised: its sentences in another order, and
-    spans of words (of tokens, where the tokenizer does not mark pieces) replaced by one `[MASK]`
-    each, the lengths drawn from a Poisson distribution; a span of length 0 puts a `[MASK]` between
-    two words (arXiv:1910.13461, section 2.2: text infilling and sentence permutation).
+    spans of words replaced by one `[MASK]` each, the lengths drawn from a Poisson distribution; a
+    span of length 0 puts a `[MASK]` between two words (arXiv:1910.13461, section 2.2: text
+    infilling and sentence permutation).
 
     Args:
         source: text files in UTF-8: a path, a glob, or a list of them; `.gz` is read too. Strings
@@ -112,10 +112,10 @@ def denoising(
         )
     ends = _sentence_ends(tokenizer, sentence_ends) if permute_sentences else None
     documents = read_documents(source, texts, document)
-    continues = getattr(tokenizer, "continues_word", None)
+    continues = tokenizer.continues_word
     infill = infilling.Infilling(capacity, mask_rate, poisson_lambda, mask_id, continues)
     between = separator_id if across_documents else None
-    corpus = encode(documents, tokenizer, end_id=between)
+    corpus = encode(spaced(documents), tokenizer, end_id=between)
     rows = consecutive_rows(corpus, capacity, continues, between)
     with tf.device("CPU:0"):
         ids = tf.constant(corpus.ids)

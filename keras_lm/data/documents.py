@@ -66,6 +66,16 @@ def read_documents(
     return _divide(files, document or "blank_line", False, keep_blank_lines)
 
 
+def spaced(documents: Iterable[list[str]]) -> Iterator[list[str]]:
+    """Documents with a space before each line but the first.
+
+    Their tokens stand one behind the other. Where a tokenizer keeps whitespace, words at the edges
+    of lines would grow together.
+    """
+    for first, *others in documents:
+        yield [first, *(f" {line}" for line in others)]
+
+
 def _from_list(texts: Texts) -> Callable[[], Iterator[str]]:
     if not isinstance(texts, list | tuple):
         raise TypeError(

@@ -58,15 +58,14 @@ class Infilling:
     In each row `round(mask_rate * n)` of its n words are masked, in spans whose lengths come from a
     Poisson distribution, the last one cut to fit. A span of length 0 puts a mask between two words;
     it is left out where the row would become longer than C. Spans do not overlap, and stand
-    anywhere with equal chance. Where the tokenizer does not mark the pieces inside of a word, each
-    token is a word.
+    anywhere with equal chance.
 
     Args:
         capacity: C.
         mask_rate: at least 0, less than 1.
         poisson_lambda: mean length of a span, positive.
         mask_id: what takes the place of a span.
-        continues: bool `(V,)`, True for pieces that go on with a word, or None.
+        continues: bool `(V,)`, True for pieces that go on with a word.
     """
 
     def __init__(
@@ -75,10 +74,10 @@ class Infilling:
         mask_rate: float,
         poisson_lambda: float,
         mask_id: int,
-        continues: np.ndarray | None,
+        continues: np.ndarray,
     ):
         self.mask_rate, self.mask_id = mask_rate, mask_id
-        self.continues_V = None if continues is None else tf.constant(continues)
+        self.continues_V = tf.constant(continues)
         budget = round(mask_rate * capacity)
         # So many draws sum up to less than the budget once in a billion rows.
         self.num_draws = math.ceil((budget + 6 * math.sqrt(budget) + 20) / poisson_lambda)
@@ -132,8 +131,6 @@ class Infilling:
 
     def _word_sizes(self, token_ids: Tensor, real: Tensor) -> Tensor:
         """Tokens of each word, int32 `(B, W)`."""
-        if self.continues_V is None:
-            return tf.cast(real, tf.int32)
         begins_BC = ~tf.gather(self.continues_V, token_ids) | (tf.range(token_ids.shape[-1]) == 0)
         word_BC = tf.cumsum(tf.cast(begins_BC, tf.int32), -1) - 1
         B, C = tf.shape(token_ids)[0], token_ids.shape[-1]

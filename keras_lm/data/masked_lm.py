@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_lm.data import checks
 from keras_lm.data.corpus import encode
-from keras_lm.data.documents import Source, Texts, read_documents
+from keras_lm.data.documents import Source, Texts, read_documents, spaced
 from keras_lm.data.masking import Masking
 from keras_lm.data.pipeline import Pipeline
 from keras_lm.data.row_pipeline import RowPipeline
@@ -59,8 +59,8 @@ def masked_lm(
         mask_rate: the share of ordinary tokens that is masked, between 0 and 1.
         next_sentence: whether rows are pairs, with labels for them.
         masking: "token": each token is chosen alone. "whole_word": all pieces of a word are masked
-            together. "span": spans of words (of tokens, where the tokenizer marks no pieces) of 3.8
-            on average, as in SpanBERT (Joshi et al. 2020, arXiv:1907.10529, section 3.1).
+            together. "span": runs of up to ten words, 3.8 on average, as in SpanBERT (Joshi et al.
+            2020, arXiv:1907.10529, section 3.1).
         document: "blank_line": a line is a text and an empty line ends a document, as in BERT's own
             data; the default for files. "line": each line of a file, or each string, is a document;
             the lines of a string are its texts; the default for strings. "file": each file is a
@@ -102,14 +102,9 @@ def masked_lm(
             f'masking must be "token", "whole_word" or "span". Received: masking={masking!r}'
         )
     tokenizer = checks.tokenizer(tokenizer, "cls", "sep", "pad", "mask")
-    continues = getattr(tokenizer, "continues_word", None)
-    if masking == "whole_word" and continues is None:
-        raise ValueError(
-            'masking="whole_word" needs a tokenizer that marks the pieces inside of a word, such '
-            f"as WordPiece. Received: {type(tokenizer).__name__}"
-        )
-    documents = read_documents(source, texts, document)
-    mask = Masking(tokenizer, sequence_length, mask_rate, masking, continues)
+    continues = tokenizer.continues_word
+    documents = spaced(read_documents(source, texts, document))
+    mask = Masking(tokenizer, sequence_length, mask_rate, masking)
     special: dict[str, Any] = {
         "sequence_length": sequence_length,
         "cls_id": tokenizer.cls_id,

@@ -32,11 +32,10 @@ class Masking:
     `[MASK]`, all other tokens, or all the same.
 
     Args:
-        tokenizer: has `mask_id` and `special_ids`.
+        tokenizer: has a mask token.
         sequence_length: T.
         mask_rate: between 0 and 1.
         kind: "token", "whole_word" or "span".
-        continues: bool `(V,)`, True for pieces that go on with a word. None: each token is a word.
 
     Attributes:
         num_positions: P, `ceil(mask_rate * sequence_length)`.
@@ -48,7 +47,6 @@ class Masking:
         sequence_length: int,
         mask_rate: float,
         kind: str = "token",
-        continues: np.ndarray | None = None,
     ):
         # 0.07 * 100 is a little more than 7 in floating point.
         self.num_positions = math.ceil(mask_rate * sequence_length - 1e-6)
@@ -58,7 +56,7 @@ class Masking:
         ordinary = ~np.isin(np.arange(tokenizer.vocab_size), tokenizer.special_ids)
         self.ordinary_V = tf.constant(ordinary)
         self.draw_N = tf.constant(np.flatnonzero(ordinary), tf.int32)
-        self.continues_V = None if continues is None else tf.constant(continues)
+        self.continues_V = tf.constant(tokenizer.continues_word)
 
     def __call__(self, token_ids: Tensor, padding_mask: Tensor, seed: Tensor) -> dict[str, Tensor]:
         """Masks rows.
@@ -115,8 +113,6 @@ class Masking:
 
     def _words(self, token_ids: Tensor, maskable: Tensor) -> Tensor:
         """The number of the word of each token in its row, int32 `(B, T)`, below T."""
-        if self.continues_V is None:
-            return tf.broadcast_to(tf.range(token_ids.shape[-1]), tf.shape(token_ids))
         # A piece that stands behind a special token begins a word here: its word was cut.
         behind_BT = tf.pad(maskable[:, :-1], [[0, 0], [1, 0]])
         inside_BT = tf.gather(self.continues_V, token_ids) & behind_BT

@@ -16,6 +16,7 @@ def rows(lengths):
 
 
 def infill(token_ids, real, rate=0.3, mean=3.0, continues=None):
+    continues = np.zeros(C + WORD, bool) if continues is None else continues
     noise = Infilling(C, rate, mean, MASK, continues)
     token_ids, real = noise(tf.constant(token_ids), tf.constant(real), SEED)
     return [row[there] for row, there in zip(token_ids.numpy(), real.numpy(), strict=True)]
