@@ -18,6 +18,7 @@ from keras_lm.training.losses import weighed
 
 Tensor = Any
 
+_POWER = 0.75
 _NEVER = -1e30  # the logit of what shall not count; finite, so that its gradient is 0
 
 
@@ -32,9 +33,10 @@ class SampledSoftmax:
     Args:
         num_samples: K, at most V; V itself gives the whole softmax. A step has so many samples at
             most, by four standard deviations fewer on average.
-        distribution: how often each id occurs, V numbers; one is added to each. Or "uniform", or
-            "log_uniform": id i as log((i + 2) / (i + 1)), for ids that are sorted by frequency.
-            None: counted in the pipeline that the model is first fitted to (`token_counts`).
+        distribution: how often each id occurs, V numbers: it is drawn by the power 3/4 of that and
+            one (Mikolov et al. 2013, arXiv:1310.4546, section 2.2). Or "uniform", or "log_uniform":
+            id i as log((i + 2) / (i + 1)), for ids that are sorted by frequency. None: counted in
+            the pipeline that the model is first fitted to (`token_counts`).
         seed: of the samples; each step has samples of its own.
 
     Raises:
@@ -123,7 +125,7 @@ class SampledSoftmax:
 
     def _shares(self, vocab_size: int) -> np.ndarray:
         if isinstance(self.distribution, np.ndarray):
-            counts = self.distribution + 1
+            counts = (self.distribution + 1) ** _POWER
         elif self.distribution == "uniform":
             counts = np.ones(vocab_size)
         elif self.distribution == "log_uniform":
