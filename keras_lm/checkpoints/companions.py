@@ -44,10 +44,8 @@ class Companions:
 def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Companions:
     """Reads what lies beside the weights, and gives the model its tokenizer.
 
-    A tokenizer that can't be read is a warning; the model has none then.
-
-    Raises:
-        ValueError: the tokenizer has more tokens than the model.
+    A tokenizer that can't be read, or has more tokens than the model, is a warning; the model has
+    none then.
     """
     present = [name for name in (GENERATION, *TOKENIZER_FILES) if (directory / name).is_file()]
     files = {name: (directory / name).read_bytes() for name in present}
@@ -59,20 +57,14 @@ def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Comp
 def _give_tokenizer(directory: pathlib.Path, model: Any) -> None:
     try:
         tokenizer = tokenizers.load(directory)
-    except Exception as error:  # Whatever the tokenizer's reason: the model is whole without it.
-        warnings.warn(
-            f"The tokenizer in {directory} can't be used, so the model has none: {error}",
-            stacklevel=2,
-        )
-        return
-    if tokenizer.vocab_size > model.vocab_size:
-        raise ValueError(
-            "A tokenizer cannot have more tokens than the model's vocabulary. Received: "
-            f"{directory} with {tokenizer.vocab_size} tokens and vocab_size={model.vocab_size}"
-        )
-    try:
+        if tokenizer.vocab_size > model.vocab_size:
+            raise ValueError(
+                f"it has {tokenizer.vocab_size} tokens, the model {model.vocab_size}; "
+                f"keras_lm.models.resize_token_embeddings(model, {tokenizer.vocab_size}) makes "
+                f"room, and model.tokenizer = keras_lm.tokenizers.load({str(directory)!r}) sets it"
+            )
         model.tokenizer = tokenizer
-    except ValueError as error:
+    except Exception as error:  # Whatever the reason: the model is whole without it.
         warnings.warn(
             f"The tokenizer in {directory} can't be used, so the model has none: {error}",
             stacklevel=2,

@@ -5,19 +5,26 @@ import json
 import pytest
 from directory_changes import change_config, change_tensors, same_weights
 
+from keras_lm import tokenizers
 from keras_lm.checkpoints import load, save
+from keras_lm.models import resize_token_embeddings
 from keras_lm.tokenizers import train_wordpiece
 
 
-def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(directory):
+def test_a_tokenizer_with_more_tokens_than_the_model_waits_until_there_is_room(directory):
     def cut(tensors):
         for name in ("bert.embeddings.word_embeddings.weight", "cls.predictions.bias"):
             tensors[name] = tensors[name][:250]
 
     change_tensors(directory, cut)
     change_config(directory, vocab_size=250)
-    with pytest.raises(ValueError, match="300 tokens and vocab_size=250"):
-        load(directory)
+    with pytest.warns(UserWarning, match=r"it has 300 tokens, the model 250; .* makes room"):
+        model = load(directory)
+    assert model.tokenizer is None
+    model = resize_token_embeddings(model, 300)
+    model.tokenizer = tokenizers.load(directory)
+    save(model, directory)
+    assert load(directory).tokenizer.vocab_size == 300
 
 
 def test_what_lies_beside_the_weights_travels_along(directory, tmp_path):

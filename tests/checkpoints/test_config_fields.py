@@ -1,11 +1,15 @@
 """Fields of config.json: honoured, refused by name, or named in a warning."""
 
+import pathlib
+
 import numpy as np
 import pytest
 from directory_changes import change_config, change_tensors, same_weights
 
 from keras_lm import GPT
 from keras_lm.checkpoints import load, save
+from keras_lm.checkpoints.config import Config
+from keras_lm.checkpoints.families import family_of, variant
 
 
 def test_a_vocabulary_and_a_table_of_other_sizes_are_refused(directory):
@@ -96,3 +100,86 @@ def test_masks_that_early_files_of_gpt2_hold_are_known(tmp_path):
 
     change_tensors(tmp_path, as_of_old)
     assert same_weights(load(tmp_path), model)
+
+
+# Fields that models of the hub have besides their sizes.
+OF_THE_HUB = {
+    "bert-base-multilingual-cased": {
+        "architectures": ["BertForMaskedLM"],
+        "directionality": "bidi",
+        "gradient_checkpointing": False,
+        "model_type": "bert",
+        "pooler_fc_size": 768,
+        "pooler_num_attention_heads": 12,
+        "pooler_num_fc_layers": 3,
+        "pooler_size_per_head": 128,
+        "pooler_type": "first_token_transform",
+        "position_embedding_type": "absolute",
+    },
+    "roberta-base": {
+        "architectures": ["RobertaForMaskedLM"],
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "max_position_embeddings": 514,
+        "model_type": "roberta",
+        "pad_token_id": 1,
+        "type_vocab_size": 1,
+    },
+    "distilbert-base-uncased-finetuned-sst-2-english": {
+        "activation": "gelu",
+        "architectures": ["DistilBertForMaskedLM"],
+        "finetuning_task": "sst-2",
+        "model_type": "distilbert",
+        "output_past": True,
+        "qa_dropout": 0.1,
+        "seq_classif_dropout": 0.2,
+        "sinusoidal_pos_embds": False,
+        "tie_weights_": True,
+    },
+    "electra-small-discriminator": {
+        "architectures": ["ElectraForPreTraining"],
+        "model_type": "electra",
+        "summary_activation": "gelu",
+        "summary_last_dropout": 0.1,
+        "summary_type": "first",
+        "summary_use_proj": True,
+    },
+    "gpt2": {
+        "activation_function": "gelu_new",
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "n_ctx": 1024,
+        "summary_first_dropout": 0.1,
+        "summary_proj_to_labels": True,
+        "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
+    },
+    "bart-large-cnn": {
+        "_num_labels": 3,
+        "add_final_layer_norm": False,
+        "architectures": ["BartForConditionalGeneration"],
+        "classif_dropout": 0.0,
+        "early_stopping": True,
+        "force_bos_token_to_be_generated": True,
+        "forced_bos_token_id": 0,
+        "forced_eos_token_id": 2,
+        "is_encoder_decoder": True,
+        "length_penalty": 2.0,
+        "min_length": 56,
+        "model_type": "bart",
+        "no_repeat_ngram_size": 3,
+        "normalize_before": False,
+        "num_hidden_layers": 12,
+        "output_past": True,
+        "prefix": " ",
+        "vocab_size": 50264,
+    },
+}
+
+
+@pytest.mark.parametrize("name", OF_THE_HUB)
+def test_what_models_of_the_hub_say_of_themselves_is_known(name):
+    config = Config(OF_THE_HUB[name], pathlib.Path(name))
+    family = family_of(config)
+    family.arguments(config)
+    assert variant(family, config, [])["heads"]
+    config.warn_of_the_rest()
