@@ -41,7 +41,7 @@ def family_of_model(model: Any) -> Family:
             return family
     names = ", ".join(family.model.__name__ for family in FAMILIES.values())
     raise ValueError(
-        f"A model must be one of {names}, or a task on one of them. "
+        f"A model must be one of {names}, or a task on one of them; of a pretrainer save a part. "
         f"Received: a {type(model).__name__}"
     )
 

@@ -119,10 +119,15 @@ def _checked(directory: pathlib.Path, text: str) -> dict:
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Waits until a file, or the names in a folder, would survive a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # Not every file system can do it to folders.
+    """Waits until a file, or the names in a folder, would survive a loss of power.
+
+    Raises:
+        OSError: a file does not fit onto the disk after all.
+    """
+    # Not every system can do it to folders.
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        handle = os.open(path, os.O_RDONLY)
+        try:
             os.fsync(handle)
-    finally:
-        os.close(handle)
+        finally:
+            os.close(handle)

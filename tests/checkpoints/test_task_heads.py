@@ -275,6 +275,6 @@ def test_a_task_of_another_kind_is_refused(tmp_path, written):
     class Mine(TextClassifier):
         pass
 
-    with pytest.raises(ValueError, match=r"or a task on one of them\. Received: a Mine"):
+    with pytest.raises(ValueError, match=r"or a task on one of them; .* Received: a Mine"):
         save(Mine(bert(), 2), tmp_path / "mine")
     assert not (tmp_path / "mine").exists()
