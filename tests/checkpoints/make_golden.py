@@ -1,12 +1,13 @@
 """Writes golden/*.zip: a model's directory as Transformers writes it, inputs and outputs.
 
-python tests/checkpoints/make_golden.py
+python tests/checkpoints/make_golden.py [NAME]
 
 Needs the extra `parity`. Made with transformers 5.23.0 and torch 2.13.0.
 """
 
 import io
 import pathlib
+import sys
 import tempfile
 import zipfile
 
@@ -33,6 +34,8 @@ def main():
 
     HERE.mkdir(exist_ok=True)
     for name, (architecture, sizes) in parity_models.GOLDEN.items():
+        if sys.argv[1:] not in ([], [name]):
+            continue
         model = parity_models.make(architecture, sizes)
         inputs = parity_models.inputs_for(model)
         outputs = parity_models.outputs_of(model, inputs)

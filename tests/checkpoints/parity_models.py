@@ -102,6 +102,9 @@ GOLDEN = {
     "bert_text": ("BertForSequenceClassification", {**_BERT, **_LABELS}),
     "bert_token": ("BertForTokenClassification", {**_BERT, **_LABELS}),
     "bert_answer": ("BertForQuestionAnswering", _BERT),
+    "roberta_text": ("RobertaForSequenceClassification", {**_ROBERTA, **_LABELS}),
+    "distilbert_text": ("DistilBertForSequenceClassification", {**_DISTILBERT, **_LABELS}),
+    "electra_text": ("ElectraForSequenceClassification", {**_ELECTRA, **_LABELS}),
     "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
     "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS, "n_layer": 1}),
     "gpt2_answer": ("GPT2ForQuestionAnswering", {**_GPT2, "n_layer": 1}),
@@ -147,6 +150,12 @@ LIVE = {
     "roberta_model": ("RobertaModel", _ROBERTA),
     "electra_model": ("ElectraModel", _ELECTRA),
     "electra_generator_odd": ("ElectraForMaskedLM", {**_ELECTRA, **_BERT_ODD}),
+    "roberta_token": ("RobertaForTokenClassification", {**_ROBERTA, **_LABELS}),
+    "roberta_answer": ("RobertaForQuestionAnswering", _ROBERTA),
+    "distilbert_token": ("DistilBertForTokenClassification", {**_DISTILBERT, **_LABELS}),
+    "distilbert_answer": ("DistilBertForQuestionAnswering", _DISTILBERT),
+    "electra_token": ("ElectraForTokenClassification", {**_ELECTRA, **_LABELS}),
+    "electra_answer": ("ElectraForQuestionAnswering", _ELECTRA),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
 }
 
