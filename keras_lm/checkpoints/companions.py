@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_lm import tokenizers
-from keras_lm.checkpoints.config import Config
+from keras_lm.checkpoints.config import GENERATION, Config
 
-GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -96,7 +95,12 @@ def ids_of(model: Any) -> dict[str, Any]:
     roles = {"pad": "pad", "bos": "cls", "eos": "sep"}
     if tokenizer.end_id is not None:
         roles = {"pad": "pad", "bos": "end", "eos": "end"}
-    ids = {f"{theirs}_token_id": getattr(tokenizer, f"{ours}_id") for theirs, ours in roles.items()}
+    start = {}
+    if hasattr(model, "start_ids"):
+        start["decoder_start_token_id"] = model.start_ids[0]
+    ids = start | {
+        f"{theirs}_token_id": getattr(tokenizer, f"{ours}_id") for theirs, ours in roles.items()
+    }
     return {name: value for name, value in ids.items() if value is not None}
 
 

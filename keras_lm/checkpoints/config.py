@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 CONFIG = "config.json"
+GENERATION = "generation_config.json"
 
 # Transformers' names of activations, and ours. Those that are missing are refused: prelu has
 # weights of its own, leaky_relu has another slope in Keras.
@@ -68,10 +69,15 @@ class Config:
     Args:
         values: the parsed file.
         path: of the file, for errors.
+
+    Attributes:
+        generation: the fields of generation_config.json, if there is one; they count before those
+            of config.json.
     """
 
     def __init__(self, values: Mapping[str, Any], path: pathlib.Path) -> None:
         self.values, self.path = dict(values), path
+        self.generation: Mapping[str, Any] = {}
         self._read: set[str] = set()
 
     @classmethod
@@ -81,13 +87,10 @@ class Config:
         Raises:
             ValueError: it is no JSON object.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{CONFIG} must be JSON. Received: {path}: {error}") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{CONFIG} must be a JSON object. Received: {path}: {values!r:.80}")
-        return cls(values, path)
+        config = cls(_read_json(path), path)
+        if (path.parent / GENERATION).is_file():
+            config.generation = _read_json(path.parent / GENERATION)
+        return config
 
     def refuse(self, name: str, rule: str) -> NoReturn:
         """Raises ValueError, naming the field and what it holds."""
@@ -144,3 +147,13 @@ class Config:
                 f"computes, it is another model: {', '.join(rest)}",
                 stacklevel=2,
             )
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path.name} must be JSON. Received: {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} must be a JSON object. Received: {path}: {values!r:.80}")
+    return values

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keras_lm.checkpoints import bert, distilbert, electra, gpt2, roberta
+from keras_lm.checkpoints import bart, bert, distilbert, electra, gpt2, roberta
 from keras_lm.checkpoints.config import Config
 from keras_lm.checkpoints.family import BACKBONE, OWN, Family
 from keras_lm.checkpoints.matching import has_prefix
 from keras_lm.checkpoints.task_heads import ENDINGS
 from keras_lm.tasks import TASKS
 
-_MODULES = (bert, roberta, distilbert, electra, gpt2)
+_MODULES = (bert, roberta, distilbert, electra, gpt2, bart)
 FAMILIES = {module.FAMILY.model_type: module.FAMILY for module in _MODULES}
 
 
@@ -72,9 +72,9 @@ def variant(
         prefixed = has_prefix(names, family.prefix)
         heads = tuple(head for head, sign in family.signs.items() if sign in names and prefixed)
         arguments = {"heads": heads}
-    if not arguments["heads"]:
-        for argument, name in family.optional.items():
-            arguments[argument] = bool(names & {name, name.removeprefix(family.prefix)})
+    optional = family.optional_with_heads if arguments["heads"] else family.optional
+    for argument, name in optional.items():
+        arguments[argument] = bool(names & {name, name.removeprefix(family.prefix)})
     return arguments
 
 

@@ -42,6 +42,8 @@ class Family:
         leftovers: patterns of names that files hold and models do not need.
         optional: arguments that are True where a file holds a tensor: argument -> name. Only where
             there is no head.
+        optional_with_heads: the same, only where there is a head.
+        rows: names of vectors that lie as `(1, n)` there.
         transposed: whether kernels lie as `(out, in)` there.
         linear: layers whose kernels lie so in any case.
         title: what the names of its architectures begin with.
@@ -61,6 +63,8 @@ class Family:
     tied: Mapping[str, str] = dataclasses.field(default_factory=dict)
     leftovers: tuple[str, ...] = ()
     optional: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    optional_with_heads: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rows: tuple[str, ...] = ()
     transposed: bool = True
     linear: tuple[str, ...] = ()
     title: str = ""
@@ -78,7 +82,8 @@ class Family:
         An argument that was added to a constructor, and that `fields` does not know yet, is kept
         from being lost.
         """
-        known = {*self.arguments(Config({}, pathlib.Path())), *self.optional, "pos_embedding_size"}
+        known = {*self.arguments(Config({}, pathlib.Path())), "pos_embedding_size"}
+        known |= {*self.optional, *self.optional_with_heads}
         known |= {name for arguments in self.architectures.values() for name in arguments}
         parameters = inspect.signature(self.model.__init__).parameters
         return all(
@@ -117,10 +122,13 @@ class Family:
         assert row is not None
         theirs = self.names[row] + (_LEAVES[path.rpartition("/")[2]] if row[-1] == "/" else "")
         theirs = theirs.replace("{i}", number[1] if number else "")
-        return tuple(theirs.replace("{part}", part) for part in self._parts_in(theirs))
+        return tuple(theirs.replace("{part}", part) for part in self._parts_in(theirs, path))
 
-    def _parts_in(self, theirs: str) -> tuple[str, ...]:
-        return self.parts if "{part}" in theirs else ("",)
+    def _parts_in(self, theirs: str, path: str) -> tuple[str, ...]:
+        if "{part}" not in theirs:
+            return ("",)
+        # A cross-attention has its query apart.
+        return self.parts[1:] if "/key_value/" in path else self.parts
 
     def heads_of(self, task: Any) -> tuple[str, ...]:
         """Gives the heads that a task asks for: one, several, or "backbone" for none.

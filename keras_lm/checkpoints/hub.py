@@ -9,8 +9,8 @@ import pathlib
 import re
 from typing import Any
 
-from keras_lm.checkpoints.companions import GENERATION, TOKENIZER_FILES
-from keras_lm.checkpoints.config import CONFIG
+from keras_lm.checkpoints.companions import TOKENIZER_FILES
+from keras_lm.checkpoints.config import CONFIG, GENERATION
 from keras_lm.checkpoints.opening import HDF5, PICKLE, REFUSES_PICKLE
 from keras_lm.checkpoints.safetensors_files import INDEX, read_index
 from keras_lm.checkpoints.safetensors_writing import SINGLE

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from keras_lm.checkpoints.bart import FAMILY as BART
 from keras_lm.checkpoints.bert import FAMILY as BERT
 from keras_lm.checkpoints.distilbert import FAMILY as DISTILBERT
 from keras_lm.checkpoints.electra import FAMILY as ELECTRA
@@ -16,6 +17,7 @@ from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.gpt2 import FAMILY as GPT2
 from keras_lm.checkpoints.roberta import FAMILY as ROBERTA
 
+_CROSS = "transformer_decoder_layer_{i}.cross_attention."
 _NO_SEGMENT = "no_segment"
 
 
@@ -155,6 +157,40 @@ BACKBONES = {
         {"tokenizer_class": "ElectraTokenizer"},
         # A layer of keras-nlp's own; ELECTRA has no pooler.
         leftovers=(r"^pooled_dense\.",),
+    ),
+    "BartBackbone": Backbone(
+        BART,
+        {
+            "tokens/embeddings": "token_embedding.embeddings",
+            "encoder/embedding/positions/embeddings": "encoder_position_embedding.embeddings",
+            "encoder/embedding/norm/": "encoder_embeddings_layer_norm.",
+            **_block("encoder/block_{i}", "transformer_encoder_layer_{i}", "self_attention_layer"),
+            "decoder/embedding/positions/embeddings": "decoder_position_embedding.embeddings",
+            "decoder/embedding/norm/": "decoder_embeddings_layer_norm.",
+            **_block("decoder/block_{i}", "transformer_decoder_layer_{i}", "self_attention"),
+            "decoder/block_{i}/cross_attention/query/": _CROSS + "query.",
+            "decoder/block_{i}/cross_attention/key_value/": _CROSS + "{part}.",
+            "decoder/block_{i}/cross_attention/output/": _CROSS + "attention_output.",
+            "decoder/block_{i}/cross_attention_norm/": (
+                "transformer_decoder_layer_{i}.cross_attention_layer_norm."
+            ),
+        },
+        {
+            "activation": "gelu",
+            "layer_norm_epsilon": 1e-5,
+            "position_kind": "learned",
+            "first_position": 2,
+            "scale_embedding": False,
+            "normalize_embedding": True,
+            "heads": ("seq2seq",),
+        },
+        _SIZES,
+        {"tokenizer_class": "BartTokenizer"},
+        # Rows that are never read: Transformers' BART has them.
+        first_rows={
+            "encoder_position_embedding.embeddings": 2,
+            "decoder_position_embedding.embeddings": 2,
+        },
     ),
     "GPT2Backbone": Backbone(
         GPT2,

@@ -7,7 +7,7 @@ use, or it is named in one warning.
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from keras_lm.checkpoints.family import Family
@@ -25,12 +25,14 @@ class Source(NamedTuple):
         first: of the weight's columns.
         last: behind the last column.
         transposed: whether the tensor lies the other way round.
+        is_row: whether the tensor, of a vector, lies as `(1, n)`.
     """
 
     name: str
     first: int
     last: int
     transposed: bool
+    is_row: bool = False
 
 
 class Match(NamedTuple):
@@ -85,7 +87,7 @@ def match(model: Any, family: Family, file: TensorFile, known: Iterable[str] = (
         names = [_without(name, prefix) for name in family.names_of(path)]
         names = [_present(name, present, twins) for name in names]
         used.update(names)
-        sources = _sources(variable, names, family.lies_transposed(path))
+        sources = sources_of(variable, names, family, path)
         for source in sources:
             info = file.infos[present[source.name]] if source.name in present else None
             complaint = _complaint(variable, source, info)
@@ -127,15 +129,26 @@ def _present(name: str, present: dict[str, str], twins: dict[str, str]) -> str:
     return same[0] if same else name
 
 
-def _sources(variable: Any, names: list[str], transposed: bool) -> list[Source]:
-    width = variable.shape[-1] // len(names)
-    return [Source(name, i * width, (i + 1) * width, transposed) for i, name in enumerate(names)]
+def sources_of(variable: Any, names: Sequence[str], family: Family, path: str) -> list[Source]:
+    """Gives the sources of a weight, of the names of its tensors."""
+    width, transposed = variable.shape[-1] // len(names), family.lies_transposed(path)
+    return [
+        Source(name, i * width, (i + 1) * width, transposed, name in family.rows)
+        for i, name in enumerate(names)
+    ]
+
+
+def shape_in_file(variable: Any, source: Source) -> tuple[int, ...]:
+    """Gives the shape of a tensor."""
+    shape = (*variable.shape[:-1], source.last - source.first)
+    if source.is_row:
+        return (1, *shape)
+    return shape[::-1] if source.transposed else shape
 
 
 def _complaint(variable: Any, source: Source, info: TensorInfo | None) -> str:
     """Says what is wrong with a source, or nothing."""
-    shape = (*variable.shape[:-1], source.last - source.first)
-    wanted = shape[::-1] if source.transposed else shape
+    wanted = shape_in_file(variable, source)
     if info is None:
         return f"lacks {source.name} of shape {wanted}"
     if info.shape != wanted:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.checkpoints.family import Family
-from keras_lm.checkpoints.matching import Match, Source
+from keras_lm.checkpoints.matching import Match, Source, shape_in_file, sources_of
 from keras_lm.checkpoints.safetensors_writing import TensorToWrite
 from keras_lm.checkpoints.tensors import TensorFile
 
@@ -47,9 +47,7 @@ def tensors_to_write(
         names = family.names_of(path)
         if not with_prefix:
             names = tuple(name.removeprefix(family.prefix) for name in names)
-        width = variable.shape[-1] // len(names)
-        for i, name in enumerate(names):
-            source = Source(name, i * width, (i + 1) * width, family.lies_transposed(path))
+        for source in sources_of(variable, names, family, path):
             tensors.append(_to_write(variable, source, dtype or variable.dtype))
     return tensors
 
@@ -69,6 +67,7 @@ def _assign(variable: Any, sources: list[Source], file: TensorFile) -> None:
         # It copies, so the weight does not depend on the file any more.
         part = tf.cast(tf.constant(file.read(source.name)), dtype)
         part = tf.transpose(part) if source.transposed else part
+        part = part[0] if source.is_row else part
         if not tf.reduce_all(tf.math.is_finite(part)):
             raise ValueError(
                 f"Weights must be finite numbers, in {dtype} too. Received: "
@@ -110,7 +109,7 @@ def _to_write(variable: Any, source: Source, name: str) -> TensorToWrite:
             for first, last in _rows_of(shape[0], row_bytes):
                 yield _cast(value[first:last, source.first : source.last], dtype, source.name)
 
-    return TensorToWrite(source.name, shape[::-1] if source.transposed else shape, dtype, pieces)
+    return TensorToWrite(source.name, shape_in_file(variable, source), dtype, pieces)
 
 
 def _cast(piece: Any, dtype: np.dtype, name: str) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Writes golden/tf_*.zip: directories with tf_model.h5, as TensorFlow models of Transformers wrote.
 
-python tests/checkpoints/make_tensorflow_golden.py
+python tests/checkpoints/make_tensorflow_golden.py [NAME]
 
 Needs an environment of its own: transformers 4.57.6, tf-keras 2.21.0, tensorflow 2.21.0.
 """
 
+import sys
 import tempfile
 
 import numpy as np
@@ -20,6 +21,7 @@ _BERT = {
     "max_position_embeddings": 11,
 }
 HEADS = {
+    "BartForConditionalGeneration": "seq2seq",
     "DistilBertForMaskedLM": "masked_lm",
     "ElectraForMaskedLM": "masked_lm",
     "ElectraForPreTraining": "replaced_token",
@@ -56,6 +58,21 @@ CASES = {
             "max_position_embeddings": 11,
         },
     ),
+    "tf_bart_generation": (
+        "BartForConditionalGeneration",
+        {
+            "vocab_size": 31,
+            "d_model": 12,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 3,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 20,
+            "decoder_ffn_dim": 17,
+            "max_position_embeddings": 11,
+            "forced_eos_token_id": None,
+        },
+    ),
     "tf_electra_discriminator": ("ElectraForPreTraining", {**_BERT, "embedding_size": 6}),
     "tf_electra_generator": ("ElectraForMaskedLM", {**_BERT, "embedding_size": 6}),
 }
@@ -75,14 +92,22 @@ def make(architecture, sizes):
 
 def main():
     for name, (architecture, sizes) in CASES.items():
+        if sys.argv[1:] not in ([], [name]):
+            continue
         model = make(architecture, sizes)
         ids = np.random.default_rng(1).integers(5, 31, (3, 7))
         inputs = {"token_ids": ids, "padding_mask": np.arange(7) < np.array([[7], [5], [1]])}
         if "Roberta" in architecture:
             ids[~inputs["padding_mask"]] = 1
         mask = inputs["padding_mask"].astype("int32")
-        found = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
-        outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
+        given = {"input_ids": ids, "attention_mask": mask}
+        if model.config.is_encoder_decoder:
+            inputs["decoder_token_ids"] = given["decoder_input_ids"] = ids[:, 3:]
+        found = model(**given, output_hidden_states=True)
+        states = found.get("hidden_states")
+        if states is None:
+            states = (*found.encoder_hidden_states, *found.decoder_hidden_states)
+        outputs = {f"hidden_{i}": state for i, state in enumerate(states)}
         if architecture == "BertForPreTraining":
             outputs["masked_lm"] = found.prediction_logits
             outputs["next_sentence"] = found.seq_relationship_logits

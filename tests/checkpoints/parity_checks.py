@@ -33,10 +33,7 @@ def assert_same(model, inputs, outputs, atol=1e-5):
     logits = found if isinstance(found, dict) else dict.fromkeys(heads, found)
     for head in heads:
         assert_close(logits[head], outputs[head])
-    stack = model.encoder if hasattr(model, "encoder") else model.decoder
-    last, states = stack(inputs, return_hidden_states=True)
-    # Theirs end with the last norm, where there is one.
-    states = [*states[:-1], last]
+    last, states = _hidden_states(model, inputs)
     assert sum(name.startswith("hidden_") for name in outputs) == len(states)
     for i, state in enumerate(states):
         assert_close(state, outputs[f"hidden_{i}"])
@@ -44,3 +41,21 @@ def assert_same(model, inputs, outputs, atol=1e-5):
         assert_close(model.pooler(last[:, 0]), outputs["pooler"])
     if not heads:
         np.testing.assert_array_equal(found, last)
+
+
+def _hidden_states(model, inputs):
+    """The last hidden states, and all of them as Transformers counts them."""
+    if "decoder_token_ids" in inputs:
+        source = {name: inputs[name] for name in ("token_ids", "padding_mask")}
+        memory, states = model.encoder(source, return_hidden_states=True)
+        last, more = model.decoder(
+            inputs["decoder_token_ids"],
+            memory,
+            memory_mask=inputs["padding_mask"],
+            return_hidden_states=True,
+        )
+        return last, [*states, *more]
+    stack = model.encoder if hasattr(model, "encoder") else model.decoder
+    last, states = stack(inputs, return_hidden_states=True)
+    # Theirs end with the last norm, where there is one.
+    return last, [*states[:-1], last]

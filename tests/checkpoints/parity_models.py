@@ -49,6 +49,18 @@ _DISTILBERT = {
     "max_position_embeddings": 11,
 }
 _ELECTRA = {**_BERT, "embedding_size": 6}
+_BART = {
+    "vocab_size": 31,
+    "d_model": 12,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 3,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 20,
+    "decoder_ffn_dim": 17,
+    "max_position_embeddings": 11,
+    "forced_eos_token_id": None,
+}
 _LABELS = {"id2label": {0: "no", 1: "yes", 2: "perhaps"}}
 
 _TASKS = {"text": "SequenceClassification", "token": "TokenClassification"}
@@ -60,6 +72,7 @@ _ONE_LAYER = {
 
 # Whose logits are those of one head.
 HEADS = {
+    "BartForConditionalGeneration": "seq2seq",
     "BertForMaskedLM": "masked_lm",
     "BertForNextSentencePrediction": "next_sentence",
     "DistilBertForMaskedLM": "masked_lm",
@@ -99,12 +112,14 @@ GOLDEN = {
     "electra_discriminator": ("ElectraForPreTraining", _ELECTRA),
     "electra_generator": ("ElectraForMaskedLM", _ELECTRA),
     "electra_odd": ("ElectraForPreTraining", {**_ELECTRA, **_BERT_ODD, "embedding_size": 12}),
+    "bart_generation": ("BartForConditionalGeneration", _BART),
+    "bart_odd": (
+        "BartForConditionalGeneration",
+        {**_BART, "activation_function": "relu", "scale_embedding": True, "encoder_layers": 1},
+    ),
     "bert_text": ("BertForSequenceClassification", {**_BERT, **_LABELS}),
     "bert_token": ("BertForTokenClassification", {**_BERT, **_LABELS}),
     "bert_answer": ("BertForQuestionAnswering", _BERT),
-    "roberta_text": ("RobertaForSequenceClassification", {**_ROBERTA, **_LABELS}),
-    "distilbert_text": ("DistilBertForSequenceClassification", {**_DISTILBERT, **_LABELS}),
-    "electra_text": ("ElectraForSequenceClassification", {**_ELECTRA, **_LABELS}),
     "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
     "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS, "n_layer": 1}),
     "gpt2_answer": ("GPT2ForQuestionAnswering", {**_GPT2, "n_layer": 1}),
@@ -150,12 +165,7 @@ LIVE = {
     "roberta_model": ("RobertaModel", _ROBERTA),
     "electra_model": ("ElectraModel", _ELECTRA),
     "electra_generator_odd": ("ElectraForMaskedLM", {**_ELECTRA, **_BERT_ODD}),
-    "roberta_token": ("RobertaForTokenClassification", {**_ROBERTA, **_LABELS}),
-    "roberta_answer": ("RobertaForQuestionAnswering", _ROBERTA),
-    "distilbert_token": ("DistilBertForTokenClassification", {**_DISTILBERT, **_LABELS}),
-    "distilbert_answer": ("DistilBertForQuestionAnswering", _DISTILBERT),
-    "electra_token": ("ElectraForTokenClassification", {**_ELECTRA, **_LABELS}),
-    "electra_answer": ("ElectraForQuestionAnswering", _ELECTRA),
+    "bart_model": ("BartModel", _BART),
     "gpt2_wide": ("GPT2LMHeadModel", {**_GPT2, "n_embd": 30, "n_head": 5, "n_inner": 7}),
 }
 
@@ -172,6 +182,8 @@ def make(architecture, sizes, seed=0):
         for parameter in model.parameters():
             noise = 0.2 * torch.randn(parameter.shape, generator=generator)
             parameter.add_(noise).mul_(64).round_().div_(64)
+        if hasattr(model, "final_logits_bias"):
+            model.final_logits_bias.add_(torch.arange(model.config.vocab_size) / 64)
     return model.eval()
 
 
@@ -187,6 +199,10 @@ def inputs_for(model, seed=1):
     }
     if config.pad_token_id is not None:
         ids[~inputs["padding_mask"]] = config.pad_token_id
+    if config.is_encoder_decoder:
+        inputs["decoder_token_ids"] = torch.randint(
+            5, config.vocab_size, (3, 4), generator=generator
+        )
     num_segments = getattr(config, "type_vocab_size", 0)
     if config.model_type in ("bert", "electra") and num_segments > 1:
         inputs["segment_ids"] = torch.randint(0, num_segments, (3, 7), generator=generator)
@@ -199,11 +215,16 @@ def outputs_of(model, inputs):
         "input_ids": inputs["token_ids"],
         "attention_mask": inputs["padding_mask"].long(),
         "token_type_ids": inputs.get("segment_ids"),
+        "decoder_input_ids": inputs.get("decoder_token_ids"),
     }
     given = {name: value for name, value in names.items() if value is not None}
     with torch.no_grad():
         found = model(**given, output_hidden_states=True)
-    outputs = {f"hidden_{i}": state for i, state in enumerate(found.hidden_states)}
+    if model.config.is_encoder_decoder:
+        states = (*found.encoder_hidden_states, *found.decoder_hidden_states)
+    else:
+        states = found.hidden_states
+    outputs = {f"hidden_{i}": state for i, state in enumerate(states)}
     architecture = type(model).__name__
     head = next((head for ending, head in HEADS.items() if architecture.endswith(ending)), None)
     if architecture == "BertForPreTraining":

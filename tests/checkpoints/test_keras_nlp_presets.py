@@ -82,6 +82,27 @@ def test_an_encoder_has_the_numbers_of_its_backbone(keras_nlp, tmp_path, name, o
     np.testing.assert_array_equal(load(tmp_path / "again")(inputs), ours(inputs))
 
 
+def test_a_bart_has_the_numbers_of_its_backbone(keras_nlp, tmp_path):
+    theirs = backbone(keras_nlp, "BartBackbone")
+    theirs.save_to_preset(str(tmp_path / "preset"))
+    source, target = IDS, IDS[:, 3:]
+    wanted = theirs(
+        {
+            "encoder_token_ids": source,
+            "encoder_padding_mask": MASK,
+            "decoder_token_ids": target,
+            "decoder_padding_mask": np.ones_like(target),
+        }
+    )
+    ours = load(tmp_path / "preset", "backbone")
+    found = ours({"token_ids": source, "padding_mask": MASK, "decoder_token_ids": target})
+    np.testing.assert_allclose(found, wanted["decoder_sequence_output"], atol=1e-5)
+    assert load(tmp_path / "preset").heads == ("seq2seq",)
+
+    save(ours, tmp_path / "again")
+    assert "keras_lm_" not in (tmp_path / "again/config.json").read_text()
+
+
 def test_a_gpt2_has_the_numbers_of_its_backbone(keras_nlp, tmp_path):
     theirs = backbone(keras_nlp, "GPT2Backbone")
     theirs.save_to_preset(str(tmp_path))
