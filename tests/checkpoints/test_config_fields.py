@@ -153,6 +153,26 @@ OF_THE_HUB = {
         "summary_proj_to_labels": True,
         "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}},
     },
+    "bart-large-cnn": {
+        "_num_labels": 3,
+        "add_final_layer_norm": False,
+        "architectures": ["BartForConditionalGeneration"],
+        "classif_dropout": 0.0,
+        "early_stopping": True,
+        "force_bos_token_to_be_generated": True,
+        "forced_bos_token_id": 0,
+        "forced_eos_token_id": 2,
+        "is_encoder_decoder": True,
+        "length_penalty": 2.0,
+        "min_length": 56,
+        "model_type": "bart",
+        "no_repeat_ngram_size": 3,
+        "normalize_before": False,
+        "num_hidden_layers": 12,
+        "output_past": True,
+        "prefix": " ",
+        "vocab_size": 50264,
+    },
 }
 
 
