@@ -25,9 +25,9 @@ ENDINGS = {
 }
 # The last layer of each task, which no file without the task has.
 _LAST = {
-    "text_classification": "classifier/kernel",
-    "token_classification": "token_classifier/kernel",
-    "question_answering": "span/kernel",
+    "text_classification": "classifier/",
+    "token_classification": "token_classifier/",
+    "question_answering": "span/",
 }
 _WITH_LABELS = ("text_classification", "token_classification")
 
@@ -78,7 +78,7 @@ def task_head(
 
     Raises:
         ValueError: the directory has the head of another task, or names that contradict each other,
-            the weights or `labels`; labels are missing, or not needed.
+            the weights or `labels`; labels are missing, or not needed; the family has no such task.
     """
     named = config.get("architectures", None)
     first = str(named[0]) if isinstance(named, list) and named else ""
@@ -93,7 +93,11 @@ def task_head(
             f"What was trained for {own} has no head for {wanted}; load it with "
             f'task="backbone" for a new {TASKS[wanted].__name__}.',
         )
-    last = family.names_of(_LAST[wanted])[0]
+    if _LAST[wanted] not in family.names:
+        raise ValueError(
+            f"A {family.title} must be loaded for another task. Received: task={wanted!r}"
+        )
+    last = family.names_of(f"{_LAST[wanted]}kernel")[0]
     if own is None and (named or last not in names_in(file)):
         return new_head(family, config, wanted, labels)
     names = None
@@ -196,7 +200,8 @@ def travelling(task: Task, fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = {name: value for name, value in fields.items() if name not in LABEL_FIELDS}
     end = kept.get("eos_token_id")
-    if task.head_kind.token == "last" and kept.get("pad_token_id") is None and isinstance(end, int):
-        # Transformers finds the last token by it, and reads one row at a time without it.
+    alone = not hasattr(task, "encoder")
+    if alone and kept.get("pad_token_id") is None and isinstance(end, int):
+        # Transformers finds GPT's last token by it, and reads one row at a time without it.
         kept["pad_token_id"] = end
     return kept

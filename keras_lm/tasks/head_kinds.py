@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from keras_lm.models import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
+from keras_lm.models import BERT, ELECTRA, GPT, DistilBERT, RoBERTa, Transformer
 
 
 class HeadKind(NamedTuple):
@@ -22,6 +22,7 @@ class HeadKind(NamedTuple):
         text_dropout: rate of the text's dropout. None: that of the model.
         token_dropout: rate of the tokens' dropout. None: that of the model.
         answer_dropout: rate of the answers' dropout.
+        for_tokens: whether its tokens can be classified.
     """
 
     token: str = "first"
@@ -32,6 +33,7 @@ class HeadKind(NamedTuple):
     text_dropout: float | None = None
     token_dropout: float | None = None
     answer_dropout: float = 0.0
+    for_tokens: bool = True
 
 
 HEADS: dict[type, HeadKind] = {
@@ -47,6 +49,15 @@ HEADS: dict[type, HeadKind] = {
     # Radford et al. 2018, "Improving Language Understanding by Generative Pre-Training", section
     # 3.2; without a bias and dropout in Transformers.
     GPT: HeadKind(token="last", bias=False, text_dropout=0.0, token_dropout=0.1),
+    # BART: Lewis et al. 2020, arXiv:1910.13461, section 3.1; Transformers, modeling_bart.
+    Transformer: HeadKind(
+        token="last",
+        dense="dense",
+        activation="tanh",
+        drops_hidden=True,
+        text_dropout=0.0,
+        for_tokens=False,
+    ),
 }
 
 

@@ -6,6 +6,7 @@ B batch, T length, D hidden size.
 from typing import Any, ClassVar, NamedTuple
 
 import keras
+import tensorflow as tf
 
 from keras_lm.layers import Dense
 from keras_lm.layers.building import build_once
@@ -32,9 +33,9 @@ class Backbone(NamedTuple):
 class Task(LanguageModel):
     """Abstract base of the tasks.
 
-    A task shares the encoder (GPT: decoder) of the model that it is given: training the one changes
-    the other. The model's heads are left behind; its tokenizer comes along, and so does what
-    `keras_lm.load` found beside its weights.
+    A task shares the encoder of the model that it is given (GPT: the decoder, Transformer: both):
+    training the one changes the other. The model's heads are left behind; its tokenizer comes
+    along, and so does what `keras_lm.load` found beside its weights.
 
     Args:
         model: one of those that `head_kinds` knows.
@@ -71,12 +72,11 @@ class Task(LanguageModel):
         self.head_kind = kind
         # The model itself would keep its heads and its optimizer's variables in memory.
         self.record(model=_backbone_of(model))
-        if hasattr(model, "encoder"):
-            self.encoder = model.encoder
-            self.hidden_size = model.encoder.hidden_size
-        else:
-            self.decoder = model.decoder
-            self.hidden_size = model.decoder.embedding.size
+        for name in ("encoder", "decoder"):
+            if hasattr(model, name):
+                setattr(self, name, getattr(model, name))
+        first = self.stacks[0]
+        self.hidden_size = getattr(first, "hidden_size", first.embedding.size)
         self.max_length = model.max_length
         self.tokenizer = model.tokenizer
         if hasattr(model, "companions"):
@@ -88,9 +88,9 @@ class Task(LanguageModel):
         return self.constructor_arguments["model"]
 
     @property
-    def stack(self) -> Any:
-        """The encoder, or the decoder of a model that has no encoder."""
-        return self.encoder if hasattr(self, "encoder") else self.decoder
+    def stacks(self) -> list[Any]:
+        """The encoder, the decoder, or both."""
+        return [getattr(self, name) for name in ("encoder", "decoder") if hasattr(self, name)]
 
     @property
     def TOKENIZER_ROLES(self) -> tuple[str, ...]:  # type: ignore[override]  # noqa: N802
@@ -162,7 +162,7 @@ class Task(LanguageModel):
         self, units: int, name: str, activation: str | None = None, use_bias: bool = True
     ) -> Dense:
         """Makes a dense layer that starts as the layers of the model do."""
-        spread = self.backbone.arguments["initializer_range"]
+        spread = self.backbone.arguments["initializer_range"] or 0.02
         return Dense(
             units,
             activation,
@@ -174,7 +174,8 @@ class Task(LanguageModel):
 
     def build_layers(self, *layers: Any) -> None:
         """Makes every weight: those of the model, and those of the layers over hidden states."""
-        build_once(self.stack)
+        for stack in self.stacks:
+            build_once(stack)
         for layer in layers:
             build_once(layer, (None, None, self.hidden_size))
         self.built = True
@@ -183,13 +184,23 @@ class Task(LanguageModel):
         """Returns the model's hidden states, float `(B, T, D)`.
 
         Segments are not read where the model does not tell them apart, so what makes rows for BERT
-        serves every model.
+        serves every model. Behind an encoder the decoder reads the same tokens once more (Lewis et
+        al. 2020, arXiv:1910.13461, section 3.1), one place later, as it was trained.
         """
         inputs = as_inputs(inputs)
-        segments = self.stack.embedding.segments
+        first, *second = self.stacks
+        segments = first.embedding.segments
         if segments is None or segments.vocab_size == 1:
             inputs = {name: value for name, value in inputs.items() if name != "segment_ids"}
-        return self.stack(inputs, training=training)
+        states = first(inputs, training=training)
+        if not second:
+            return states
+        ids_BT = tf.convert_to_tensor(inputs["token_ids"])
+        start = self.backbone.arguments["decoder_start_ids"][0]
+        start_B1 = tf.fill([tf.shape(ids_BT)[0], 1], tf.cast(start, ids_BT.dtype))
+        shifted_BT = tf.concat([start_B1, ids_BT[:, :-1]], axis=1)
+        seen = inputs.get("padding_mask")
+        return self.decoder(shifted_BT, states, memory_mask=seen, training=training)
 
 
 def _backbone_of(model: LanguageModel) -> Backbone:
@@ -197,4 +208,7 @@ def _backbone_of(model: LanguageModel) -> Backbone:
     # A layer that it shares with another model is its own from now on; a pooler is the task's.
     gone = [name for name, value in values.items() if isinstance(value, keras.layers.Layer)]
     gone += [name for name in ("pooler", "tokenizer") if name in values]
-    return Backbone(type(model), model.config_with(heads=(), **dict.fromkeys(gone)))
+    changed = dict.fromkeys(gone)
+    if "decoder_start_ids" in values:
+        changed["decoder_start_ids"] = model.start_ids  # Its tokenizer's, where it was not told.
+    return Backbone(type(model), model.config_with(heads=(), **changed))

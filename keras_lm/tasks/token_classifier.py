@@ -62,6 +62,11 @@ class TokenClassifier(Task):
     ) -> None:
         names = label_names(labels, least=2)
         super().__init__(model, heads=self.HEADS, **kwargs)
+        if not self.head_kind.for_tokens:
+            raise ValueError(
+                "Tokens are classified by an encoder or a decoder, not by both. "
+                f"Received: a {type(model).__name__}"
+            )
         self.record(labels=names)
         self.labels = names
         self.dropout = self.head_dropout(dropout_rate, self.head_kind.token_dropout)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
+from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa, Transformer
 
 V, T = 20, 7
 SIZES = {
@@ -34,6 +34,11 @@ def distilbert(**arguments):
 
 def electra(**arguments):
     return ELECTRA(**{**SIZES, "embedding_size": 8, "initializer_range": 0.2, **arguments})
+
+
+def transformer(**arguments):
+    start = {"decoder_start_ids": [2], "initializer_range": 0.2}
+    return Transformer(**{**SIZES, **start, **arguments})
 
 
 def rows(number, seed=0):

@@ -13,6 +13,7 @@ from task_toys import (
     gpt,
     roberta,
     rows,
+    transformer,
     with_noise_at_padding,
 )
 
@@ -25,7 +26,7 @@ MAKERS = {
     "token": lambda model, **more: TokenClassifier(model, ["O", "B", "I"], **more),
     "answer": QuestionAnswering,
 }
-FAMILIES = [bert, roberta, electra, distilbert, gpt]
+FAMILIES = [bert, roberta, electra, distilbert, gpt, transformer]
 SHAPES = {"text": [(4, 3)], "token": [(4, 7, 3)], "answer": [(4, 7), (4, 7)]}
 
 
@@ -37,6 +38,7 @@ def kind(request):
 # The heads for texts differ between families; the others do not.
 CASES = [("text", make) for make in FAMILIES]
 CASES += [(kind, make) for kind in ("token", "answer") for make in (bert, gpt)]
+CASES.append(("answer", transformer))
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1].__name__}")
@@ -134,11 +136,11 @@ def test_the_tokenizer_comes_along_and_can_be_set(kind, topics):
 
 def test_dropout_is_that_of_the_family_unless_it_is_given(kind):
     rates = {
-        "text": (0.25, 0.25, 0.25, 0.2, 0.0),
+        "text": (0.25, 0.25, 0.25, 0.2, 0.0, 0.0),
         "token": (0.25, 0.25, 0.25, 0.25, 0.1),
-        "answer": (0.0, 0.0, 0.0, 0.1, 0.0),
+        "answer": (0.0, 0.0, 0.0, 0.1, 0.0, 0.0),
     }[kind]
-    for make, rate in zip(FAMILIES, rates, strict=True):
+    for make, rate in zip(FAMILIES, rates, strict=kind != "token"):
         assert MAKERS[kind](make(dropout_rate=0.25)).dropout_rate == rate
         assert MAKERS[kind](make(dropout_rate=0.25), dropout_rate=0.5).dropout_rate == 0.5
 
@@ -169,6 +171,22 @@ def test_a_model_that_has_no_task_is_refused(kind):
         MAKERS[kind](TokenClassifier(bert(), 2))
     with pytest.raises(TypeError, match="Received: lables"):
         MAKERS[kind](bert(), lables=3)
+
+
+def test_tokens_are_not_classified_by_encoder_and_decoder_together():
+    with pytest.raises(ValueError, match=r"not by both\. Received: a Transformer"):
+        TokenClassifier(transformer(), 2)
+    with pytest.raises(ValueError, match="What a target begins with must be known"):
+        TextClassifier(transformer(decoder_start_ids=None), 2)
+
+
+def test_a_decoder_reads_the_source_once_more_one_place_later():
+    model, inputs = transformer(heads=()), rows(3)
+    ids, real = inputs["token_ids"], inputs["padding_mask"]
+    target = np.concatenate([np.full((3, 1), 2), ids[:, :-1]], 1)
+    states = model({"token_ids": ids, "padding_mask": real, "decoder_token_ids": target})
+    task = TextClassifier(model, 2)
+    np.testing.assert_allclose(task.hidden_states(inputs), states, atol=1e-6)
 
 
 def test_a_model_of_another_scope_is_refused(kind, replicas):
