@@ -193,9 +193,19 @@ def ask(
     ]
 
 
-def decode_before_stop(tokenizer: Any, rows: list[list[int]], stop: list[str]) -> list[str]:
-    """Gives the texts of rows of ids, without what begins with a text of `stop`."""
-    texts = [tokenizer.decode(row) for row in rows]
+def decode_before_stop(
+    tokenizer: Any, rows: list[list[int]], stop: list[str], before: list[str] | None = None
+) -> list[str]:
+    """Gives the texts of rows of ids, without what begins with a text of `stop`.
+
+    Where a text stands before them, the first word brings its space, if the tokenizer leaves spaces
+    out.
+    """
+    continues = [False] * len(rows) if before is None else map(bool, before)
+    texts = [
+        tokenizer.decode(row, continues=goes_on)
+        for row, goes_on in zip(rows, continues, strict=True)
+    ]
     return [
         text[: min([text.find(end) for end in stop if end in text], default=len(text))]
         for text in texts

@@ -52,10 +52,10 @@ def generate(
         stop=ends,
         **options,
     )
-    if is_text:
-        new = decode_before_stop(tokenizer, new, ends)
     before = [
         prompt for prompt in (batch if is_text else rows) for _ in range(num_return_sequences)
     ]
+    if is_text:
+        new = decode_before_stop(tokenizer, new, ends, before)
     whole = [prompt + rest for prompt, rest in zip(before, new, strict=True)]
     return as_given(whole, num_return_sequences, is_single)

@@ -125,7 +125,7 @@ class TextGenerator:
         asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
         answer = self._answer(self.tokenizer.tokenize(read), asked)
         cut_B = CUT * tf.cast(size_B > limit, "int32")
-        completion = self.tokenizer.detokenize(answer["token_ids"])
+        completion = self.tokenizer.detokenize(answer["token_ids"], continues=size_B > 0)
         return {
             "text": tf.strings.join([prompt, completion]),
             "completion": completion,

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_lm
 from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
+from keras_lm.models.text_generation import TextGenerator
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -45,6 +46,27 @@ def bert(wordpiece):
     model = BERT(wordpiece.vocab_size, **SIZES, tokenizer=wordpiece)
     model.build()
     return model
+
+
+def test_a_causal_model_over_word_pieces_goes_on_behind_a_space(topics):
+    tokenizer = train_wordpiece([topics], 500, end_token="[SEP]")
+    model = GPT(tokenizer.vocab_size, **SIZES, initializer_range=0.5, tokenizer=tokenizer)
+    prompts = ["the assert", ""]
+    found = model.generate(prompts, max_new_tokens=6)
+    ids = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
+    new = model.generate(ids[0], max_new_tokens=6)[len(ids[0]) :]
+    assert found[0] == "the assert" + tokenizer.decode(new, continues=True)
+    assert not found[1].startswith(" ")
+    one = np.ones(2)
+    answer = TextGenerator(model, tokenizer).answer_text(
+        tf.constant(prompts),
+        tf.constant([6, 6]),
+        tf.constant(0 * one, "float32"),
+        tf.constant(0 * one, "int32"),
+        tf.constant(one, "float32"),
+        tf.constant(0 * one, "int64"),
+    )
+    assert [text.decode() for text in answer["text"].numpy()] == found
 
 
 def test_a_prompt_of_text_comes_back_with_its_continuation(gpt):
