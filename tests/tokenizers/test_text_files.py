@@ -40,7 +40,13 @@ def test_compressed_files_are_read(tmp_path):
     assert list(read_lines(tmp_path / "x.gz")) == ["é", "b"]
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"some text\n" * 99)[:-20]])
+# Named: in the bytes is the time, and every process that runs a part of the tests must call it the
+# same.
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"some text\n" * 99)[:-20]],
+    ids=["no gzip", "cut short"],
+)
 def test_a_broken_compressed_file_is_named(tmp_path, content):
     (tmp_path / "x.gz").write_bytes(content)
     with pytest.raises(ValueError, match=r"whole and compressed.*x\.gz"):
