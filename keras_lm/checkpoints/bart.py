@@ -40,6 +40,9 @@ NAMES = {
     **_stack("encoder"),
     **_stack("decoder"),
     "seq2seq/bias": "final_logits_bias",
+    "dense/": "classification_head.dense.",
+    "classifier/": "classification_head.out_proj.",
+    "span/": "qa_outputs.",
 }
 # Its code has no field for these.
 _FIRST_POSITION = 2
@@ -186,4 +189,5 @@ FAMILY = Family(
     optional_with_heads={"logits_bias": "final_logits_bias"},
     leftovers=(r"^(model\.)?(encoder|decoder)\.version$",),
     title="Bart",
+    dropouts={"text_classification": "classifier_dropout"},
 )

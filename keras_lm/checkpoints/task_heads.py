@@ -87,15 +87,15 @@ def task_head(
     check_labels(wanted, labels)
     if wanted is None:
         return None
+    if _LAST[wanted] not in family.names:
+        raise ValueError(
+            f"A {family.title} must be loaded for another task. Received: task={wanted!r}"
+        )
     if own not in (None, wanted):
         config.refuse(
             "architectures",
             f"What was trained for {own} has no head for {wanted}; load it with "
             f'task="backbone" for a new {TASKS[wanted].__name__}.',
-        )
-    if _LAST[wanted] not in family.names:
-        raise ValueError(
-            f"A {family.title} must be loaded for another task. Received: task={wanted!r}"
         )
     last = family.names_of(f"{_LAST[wanted]}kernel")[0]
     if own is None and (named or last not in names_in(file)):

@@ -123,6 +123,14 @@ GOLDEN = {
     "gpt2_text": ("GPT2ForSequenceClassification", {**_GPT2, **_LABELS, "pad_token_id": 0}),
     "gpt2_token": ("GPT2ForTokenClassification", {**_GPT2, **_LABELS, "n_layer": 1}),
     "gpt2_answer": ("GPT2ForQuestionAnswering", {**_GPT2, "n_layer": 1}),
+    "bart_text": (
+        "BartForSequenceClassification",
+        {**_BART, **_LABELS, "encoder_layers": 1, "decoder_layers": 1},
+    ),
+    "bart_answer": (
+        "BartForQuestionAnswering",
+        {**_BART, "encoder_layers": 1, "decoder_layers": 1, "scale_embedding": True},
+    ),
     **{
         f"{family.lower()}_{task}": (f"{family}For{ending}", {**sizes, **_LABELS})
         for family, sizes in _ONE_LAYER.items()
@@ -187,6 +195,12 @@ def make(architecture, sizes, seed=0):
     return model.eval()
 
 
+def _reads_twice(model):
+    """Says whether a decoder reads what the encoder has read."""
+    name = type(model).__name__
+    return name in ("BartForSequenceClassification", "BartForQuestionAnswering")
+
+
 def inputs_for(model, seed=1):
     """Gives ids of rows of different lengths, and segments where the model has them."""
     generator = torch.Generator().manual_seed(seed)
@@ -199,10 +213,12 @@ def inputs_for(model, seed=1):
     }
     if config.pad_token_id is not None:
         ids[~inputs["padding_mask"]] = config.pad_token_id
-    if config.is_encoder_decoder:
+    if config.is_encoder_decoder and not _reads_twice(model):
         inputs["decoder_token_ids"] = torch.randint(
             5, config.vocab_size, (3, 4), generator=generator
         )
+    if _reads_twice(model):  # It looks for the end of each text.
+        ids[torch.arange(3), inputs["padding_mask"].sum(1) - 1] = config.eos_token_id
     num_segments = getattr(config, "type_vocab_size", 0)
     if config.model_type in ("bert", "electra") and num_segments > 1:
         inputs["segment_ids"] = torch.randint(0, num_segments, (3, 7), generator=generator)

@@ -8,7 +8,7 @@ import pytest
 import safetensors.numpy
 from directory_changes import change_config, same_weights
 
-from keras_lm import BERT, GPT, QuestionAnswering, TextClassifier, TokenClassifier
+from keras_lm import BERT, GPT, QuestionAnswering, TextClassifier, TokenClassifier, Transformer
 from keras_lm.checkpoints import load, save
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
@@ -84,6 +84,29 @@ def test_a_task_comes_back_with_its_labels_and_numbers(make, architecture, tmp_p
     for name in ("labels", "problem", "dropout_rate"):
         assert getattr(again, name, None) == getattr(task, name, None)
     assert same_weights(again, task)
+
+
+def test_a_task_on_encoder_and_decoder_is_one_of_bart(tmp_path):
+    model = Transformer(
+        20,
+        8,
+        **SIZES,
+        position_kind="learned",
+        first_position=2,
+        scale_embedding=False,
+        normalize_embedding=True,
+        decoder_start_ids=[2],
+        end_id=2,
+    )
+    task = TextClassifier(model, ["no", "yes"], dropout_rate=0.2)
+    config = config_of(save(task, tmp_path))
+    assert config["architectures"] == ["BartForSequenceClassification"]
+    assert (config["decoder_start_token_id"], config["classifier_dropout"]) == (2, 0.2)
+    again = load(tmp_path)
+    assert same_weights(again, task)
+    np.testing.assert_array_equal(again(IDS), task(IDS))
+    with pytest.raises(ValueError, match="A Bart must be loaded for another task"):
+        load(tmp_path, "token_classification", labels=["a", "b"])
 
 
 def test_without_a_rate_of_dropout_it_is_that_of_the_family(directory):
