@@ -31,7 +31,8 @@ def load(
     - a `.keras` file, as `model.save` writes it;
     - a directory of Hugging Face's layout: config.json with model.safetensors, one or several, or
       tf_model.h5;
-    - a directory of Google's own BERT: bert_config.json with bert_model.ckpt.*;
+    - a directory of Google's own BERT, bert_config.json with bert_model.ckpt.*, or ELECTRA, whose
+      checkpoint holds two models: the discriminator, and by `task="masked_lm"` the generator;
     - a preset of keras-nlp: `keras_nlp:NAME`, a name that it ships ("bert_base_en_uncased"), or the
       directory of one; the numbers are those of its backbone;
     - a model of the Hugging Face hub, with the extra `hub`: its cache, its tokens and

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_lm import BERT, GPT
+from keras_lm import BERT, ELECTRA, GPT, RoBERTa, Transformer
 from keras_lm.models import resize_token_embeddings
 from keras_lm.tokenizers import train_wordpiece
 
@@ -35,10 +35,27 @@ def test_fewer_ids_lose_the_last_ones(bert):
     )
 
 
-def test_a_causal_model_is_resized_too():
-    model = GPT(20, 8, 1, 2, 12, max_length=16)
+@pytest.mark.parametrize(
+    "model_class",
+    [
+        lambda *sizes, **options: GPT(*sizes, window=4, **options),
+        lambda *sizes, **options: ELECTRA(
+            *sizes, embedding_size=4, heads=("masked_lm",), **options
+        ),
+        RoBERTa,
+    ],
+)
+def test_other_models_are_resized_too(model_class):
+    model = model_class(20, 8, 1, 2, 12, max_length=16)
     larger = resize_token_embeddings(model, 21)
     np.testing.assert_allclose(larger(IDS)[..., :20], model(IDS), atol=1e-6)
+
+
+def test_both_sides_of_a_transformer_are_resized():
+    model = Transformer(20, 8, 1, 2, 12, max_length=16, logits_bias=True)
+    larger = resize_token_embeddings(model, 25)
+    inputs = {"token_ids": IDS, "decoder_token_ids": IDS}
+    np.testing.assert_allclose(larger(inputs)[..., :20], model(inputs), atol=1e-6)
 
 
 def test_the_tokenizer_stays_and_must_fit(topics):
