@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.data import Pipeline, causal_lm, masked_lm
+from keras_lm.data import Pipeline, causal_lm, denoising, masked_lm, seq2seq
 from keras_lm.data.row_pipeline import RowPipeline
 
 B = 4
@@ -109,6 +109,24 @@ def test_batches_are_what_they_were_in_another_process_at_another_time(numbered)
     assert inputs["token_ids"].sum() == 66123
     assert inputs["masked_positions"].max(1).tolist() == [3, 5, 5, 6, 4, 10, 11, 9]
     assert labels["next_sentence"].tolist() == [1, 1, 0, 0, 1, 0, 0, 0]
+
+
+def test_pipelines_know_how_often_each_id_stands_in_their_text(numbered):
+    texts, rows = ["w1 w2 w1", "w2 w1"], {"sequence_length": 8, "batch_size": 1}
+    sep, w1, w2 = 3, 6, 7
+
+    def counts(pipeline):
+        assert pipeline.token_counts.shape == (numbered.vocab_size,)
+        return {id_: n for id_, n in enumerate(pipeline.token_counts.tolist()) if n}
+
+    assert counts(masked_lm(None, numbered, texts=texts, **rows)) == {sep: 2, w1: 3, w2: 2}
+    assert counts(denoising(None, numbered, texts=texts, permute_sentences=False, **rows)) == {
+        sep: 2,
+        w1: 3,
+        w2: 2,
+    }
+    pairs = seq2seq(None, numbered, pairs=[("w1", "w2 w2")], tokens_per_batch=4)
+    assert counts(pairs) == {sep: 2, w2: 2}  # the decoder's start is one of them
 
 
 def test_fewer_rows_than_a_batch_raise():
