@@ -17,6 +17,8 @@ from keras_lm.training.keras_overrides import strategy_of
 
 Tensor = Any
 
+_INPUTS = ("token_ids", "segment_ids", "padding_mask", "document_ids")
+
 
 class Backbone(NamedTuple):
     """The model beneath a task, without its weights and its tokenizer.
@@ -186,8 +188,16 @@ class Task(LanguageModel):
         Segments are not read where the model does not tell them apart, so what makes rows for BERT
         serves every model. Behind an encoder the decoder reads the same tokens once more (Lewis et
         al. 2020, arXiv:1910.13461, section 3.1), one place later, as it was trained.
+
+        Raises:
+            ValueError: an input that no task reads.
         """
         inputs = as_inputs(inputs)
+        if set(inputs) - set(_INPUTS):
+            raise ValueError(
+                f"A task reads token_ids and, where wanted, {', '.join(_INPUTS[1:])}. "
+                f"Received: {', '.join(sorted(inputs))}"
+            )
         first, *second = self.stacks
         segments = first.embedding.segments
         if segments is None or segments.vocab_size == 1:

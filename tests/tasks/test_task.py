@@ -195,6 +195,12 @@ def test_a_model_of_another_scope_is_refused(kind, replicas):
         MAKERS[kind](model)
 
 
+def test_an_input_that_no_task_reads_is_refused(kind):
+    inputs = {**rows(2), "masked_positions": np.zeros((2, 1), "int32")}
+    with pytest.raises(ValueError, match=r"A task reads token_ids and.*Received: masked_pos"):
+        MAKERS[kind](bert())(inputs)
+
+
 def test_sizes_are_known(case):
     kind, model = case
     task = MAKERS[kind](model)
