@@ -5,10 +5,10 @@
 Source: Liu et al. 2019, arXiv:1907.11692. Data: the language reference of Python, as in the
 quickstart (`pydoc_data/topics.py`, PSF License Version 2).
 
-Measured on 2026-11-24, TensorFlow 2.21, 2 CPU cores that other work shared: 357 s. On 174 paragraphs
-that were held out:
+Measured on 2026-11-24, TensorFlow 2.21, 2 CPU cores that other work shared: 357 s. On 174
+paragraphs that were held out:
 
-    accuracy on masked tokens   RoBERTa 0.190   most frequent token 0.033, behind its neighbour 0.139
+    accuracy on masked tokens  RoBERTa 0.190  most frequent token 0.033, behind its neighbour 0.139
 """
 
 import os
