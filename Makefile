@@ -44,8 +44,9 @@ test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
 test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases under .cache/
 	$(BIN)/python -m pytest -m "slow or network"
 
-bench: $(STAMP) ## paired with peers, about two minutes; writes benchmarks/results/
+bench: $(STAMP) ## paired with peers, about ten minutes; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_tokenizers.py
+	$(BIN)/python benchmarks/bench_banded_attention.py
 
 quickstart: $(STAMP) ## train a BERT and a GPT, export them, ask them; TEXT="a.txt b.txt": your own text
 	$(BIN)/python examples/quickstart.py $(TEXT)
