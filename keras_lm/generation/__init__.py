@@ -1,24 +1,55 @@
 """Decoding: ids in, ids out."""
 
+from keras_lm.generation.beam_options import (
+    BeamOptions,
+    EarlyStopping,
+    clamp_beam_options,
+    validate_beam_options,
+)
+from keras_lm.generation.beam_search import Beams, beam_search, gather_rows, repeat_rows
 from keras_lm.generation.gumbel import draw_tokens, row_keys
-from keras_lm.generation.loop import Generated, Reason, generate
-from keras_lm.generation.options import Options, Status, clamp_options, validate_options
+from keras_lm.generation.loop import Decoder, Decoding, Generated, Reason, generate
+from keras_lm.generation.options import (
+    OPTION_DTYPES,
+    Options,
+    Status,
+    clamp_options,
+    greedy_options,
+    validate_options,
+)
+from keras_lm.generation.processing import Prompt, processor
+from keras_lm.generation.rules import Rules
 from keras_lm.generation.sampling import pick_tokens
 from keras_lm.generation.score import log_likelihood
 from keras_lm.generation.threefry import threefry2x32, uniforms
 
 __all__ = [
+    "OPTION_DTYPES",
+    "BeamOptions",
+    "Beams",
+    "Decoder",
+    "Decoding",
+    "EarlyStopping",
     "Generated",
     "Options",
+    "Prompt",
     "Reason",
+    "Rules",
     "Status",
+    "beam_search",
+    "clamp_beam_options",
     "clamp_options",
     "draw_tokens",
+    "gather_rows",
     "generate",
+    "greedy_options",
     "log_likelihood",
     "pick_tokens",
+    "processor",
+    "repeat_rows",
     "row_keys",
     "threefry2x32",
     "uniforms",
+    "validate_beam_options",
     "validate_options",
 ]

@@ -1,10 +1,11 @@
 """One token for each row, from its logits, its options and one uniform number.
 
 Order, as in Transformers: temperature, then top-k, then top-p (Holtzman et al. 2020,
-arXiv:1904.09751), then the cumulative distribution, in the order of the ids, is inverted at the
-uniform number. Ties: a token as likely as the last one kept is kept too, by top-k (as in
-Transformers) and by top-p (where Transformers lets its sort decide). So what is kept is a threshold
-on the logits and does not depend on how that threshold was found.
+arXiv:1904.09751), then min-p (Nguyen et al. 2024, arXiv:2407.01082), then the cumulative
+distribution, in the order of the ids, is inverted at the uniform number. Ties: a token as likely as
+the last one kept is kept too, by top-k (as in Transformers) and by top-p (where Transformers lets
+its sort decide). So what is kept is a threshold on the logits and does not depend on how that
+threshold was found.
 
 The batch takes the cheapest way that serves all its rows: nobody draws, then an argmax is all; what
 every row keeps is among its 256 likeliest tokens, then only those are sorted; else thresholds that
@@ -54,16 +55,35 @@ def pick_tokens(logits: Tensor, uniform: Tensor, options: Options) -> Tensor:
     Raises:
         ValueError: the size of the vocabulary is not known when traced.
     """
+    return pick_and_weigh(logits, uniform, options)[0]
+
+
+@tf.autograph.experimental.do_not_convert
+def pick_and_weigh(logits: Tensor, uniform: Tensor, options: Options) -> tuple[Any, Any]:
+    """Does what `pick_tokens` does, and weighs what it drew from.
+
+    Args:
+        logits: see there.
+        uniform: see there.
+        options: see there.
+
+    Returns:
+        int32 `(B,)`, the tokens, and int64 `(B,)`, the weight of all tokens that a row drew from,
+        where the likeliest weighs 2**34; without meaning in a row that did not draw.
+
+    Raises:
+        ValueError: see there.
+    """
     logits = tf.cast(logits, tf.float32)
     if logits.shape.rank != 2 or logits.shape[-1] is None:
         raise ValueError(
             f"logits must be (batch, vocabulary of known size). Received: {logits.shape}"
         )
     greedy_B = (options.temperature < _COLDEST) | tf.equal(options.top_k, 1)
-    filters_B = ~greedy_B & ((options.top_k > 0) | (options.top_p < 1))
-    token_B = tf.cond(
+    filters_B = ~greedy_B & ((options.top_k > 0) | (options.top_p < 1) | (options.min_p > 0))
+    token_B, weight_B = tf.cond(
         tf.reduce_all(greedy_B),
-        lambda: _likeliest(logits),
+        lambda: (_likeliest(logits), tf.zeros(tf.shape(logits)[:1], tf.int64)),
         lambda: tf.cond(
             tf.reduce_any(filters_B),
             lambda: _draw_filtered(logits, uniform, options, greedy_B),
@@ -71,7 +91,30 @@ def pick_tokens(logits: Tensor, uniform: Tensor, options: Options) -> Tensor:
         ),
     )
     token_B.set_shape(logits.shape[:1])
-    return token_B
+    weight_B.set_shape(logits.shape[:1])
+    return token_B, weight_B
+
+
+def log_probability(logits: Tensor, token_ids: Tensor, weight: Tensor, options: Options) -> Tensor:
+    """Tells how likely each row was to take the token that it took.
+
+    Args:
+        logits: float32 `(B, V)`, what `pick_and_weigh` was called with.
+        token_ids: int32 `(B,)`, what it returned.
+        weight: int64 `(B,)`, what it returned.
+        options: the rows' `Options`.
+
+    Returns:
+        float32 `(B,)`, natural logarithm: where a row drew, under what temperature and filters left
+        of the distribution; where its temperature is 0, under the softmax of its logits.
+    """
+    taken_B = tf.gather(logits, token_ids, batch_dims=1)
+    below_B = taken_B - tf.reduce_max(logits, -1)
+    share_B = tf.cast(weight, tf.float32) / _UNIT
+    drawn_B = below_B / tf.maximum(options.temperature, _COLDEST) - tf.math.log(share_B)
+    drawn_B = tf.where(tf.equal(options.top_k, 1), 0.0, drawn_B)
+    likely_B = taken_B - tf.reduce_logsumexp(logits, -1)
+    return tf.where(options.temperature < _COLDEST, likely_B, drawn_B)
 
 
 def _likeliest(logits_BV: Tensor) -> Tensor:
@@ -80,28 +123,32 @@ def _likeliest(logits_BV: Tensor) -> Tensor:
 
 def _draw_unfiltered(
     logits_BV: Tensor, uniform_B: Tensor, options: Options, greedy_B: Tensor
-) -> Tensor:
-    """`pick_tokens` where no row filters."""
+) -> tuple[Any, Any]:
+    """`pick_and_weigh` where no row filters."""
     max_B = tf.reduce_max(logits_BV, -1)
     greedy_B |= ~tf.math.is_finite(max_B)
-    drawn_B = _invert_blocks(_weights(logits_BV, max_B, options.temperature), uniform_B)
-    return tf.cond(
+    drawn_B, total_B = _invert_blocks(_weights(logits_BV, max_B, options.temperature), uniform_B)
+    token_B = tf.cond(
         tf.reduce_any(greedy_B),
         lambda: tf.where(greedy_B, _likeliest(logits_BV), drawn_B),
         lambda: drawn_B,
     )
+    return token_B, total_B
 
 
 def _draw_filtered(
     logits_BV: Tensor, uniform_B: Tensor, options: Options, greedy_B: Tensor
-) -> Tensor:
-    """`pick_tokens` where some row filters: looks at the M likeliest tokens first."""
+) -> tuple[Any, Any]:
+    """`pick_and_weigh` where some row filters: looks at the M likeliest tokens first."""
     vocab_size = logits_BV.shape[-1]
     look = min(_FIRST_LOOK, vocab_size)
     top_BM, id_BM = tf.math.top_k(logits_BV, look)  # the lower id first, as in an argmax
     max_B, last_B = top_BM[:, 0], top_BM[:, -1]
     greedy_B |= ~tf.math.is_finite(max_B)
     top_p_B = tf.cast(options.top_p, tf.float64)
+    # At another temperature the logits lie closer or farther apart: p / max p is exp(gap / T).
+    gap_B = tf.math.log(options.min_p) * tf.maximum(options.temperature, _COLDEST)
+    floor_B = tf.where(options.min_p > 0, max_B + gap_B, -float("inf"))
     k_B = tf.where(options.top_k > 0, tf.minimum(options.top_k, vocab_size), vocab_size)
     weight_BM = _weights(top_BM, max_B, options.temperature)
     sum_BM = tf.cumsum(weight_BM, -1)
@@ -118,66 +165,74 @@ def _draw_filtered(
         pth_B = tf.reduce_min(tf.where(belongs_BM, top_BM, max_B[:, None]), -1)
         return pth_B, (tf.cast(sum_BM[:, -1], tf.float64) >= share_B) & ends_here(pth_B)
 
+    # Where min-p ends among the M tokens, so does what it leaves of a top-k or nucleus beyond them.
+    floor_seen_B = ends_here(floor_B)
     kth_B = tf.gather(top_BM, tf.minimum(k_B, look) - 1, batch_dims=1)
     k_seen_B = (k_B <= look) & ends_here(kth_B)
+    # A nucleus is a share of what top-k leaves, which must be known.
+    k_seen_B |= floor_seen_B & tf.equal(options.top_p, 1)
     k_total_B = tf.reduce_sum(tf.where(top_BM >= kth_B[:, None], weight_BM, 0), -1)
     threshold_B = tf.maximum(kth_B, nucleus(k_total_B)[0])
 
-    def from_the_top(threshold_B: Tensor) -> Tensor:
-        kept_BM = tf.where(top_BM >= threshold_B[:, None], weight_BM, 0)
+    def from_the_top(threshold_B: Tensor) -> tuple[Any, Any]:
+        lowest_B = tf.maximum(threshold_B, floor_B)
+        kept_BM = tf.where(top_BM >= lowest_B[:, None], weight_BM, 0)
         order_BM = tf.argsort(id_BM, -1)
         kept_BM = tf.gather(kept_BM, order_BM, batch_dims=1)
-        index_B, _ = _invert(kept_BM, _target(uniform_B, tf.reduce_sum(kept_BM, -1)))
-        return tf.gather(tf.gather(id_BM, order_BM, batch_dims=1), index_B, batch_dims=1)
+        total_B = tf.reduce_sum(kept_BM, -1)
+        index_B, _ = _invert(kept_BM, _target(uniform_B, total_B))
+        id_B = tf.gather(tf.gather(id_BM, order_BM, batch_dims=1), index_B, batch_dims=1)
+        return id_B, total_B
 
-    def from_deeper() -> Tensor:
+    def from_deeper() -> tuple[Any, Any]:
         weight_BV = _weights(logits_BV, max_B, options.temperature)
         pth_B, nucleus_seen_B = nucleus(tf.reduce_sum(weight_BV, -1))
         open_B = tf.equal(k_B, vocab_size)  # no top-k
-        p_seen_B = open_B & (options.top_p < 1) & nucleus_seen_B
+        p_seen_B = open_B & (options.top_p < 1) & (nucleus_seen_B | floor_seen_B)
         seen_B = k_seen_B | p_seen_B | greedy_B
         known_B = tf.where(k_seen_B, threshold_B, pth_B)
 
-        def from_all() -> Tensor:
-            floor_B = tf.where(seen_B, known_B, -float("inf"))
+        def from_all() -> tuple[Any, Any]:
+            lowest_B = tf.where(seen_B, known_B, -float("inf"))
             unseen_k_B, unseen_p_B = ~(seen_B | open_B), ~seen_B & (options.top_p < 1)
-            floor_B = _deep_thresholds(
-                logits_BV, weight_BV, floor_B, unseen_k_B, k_B, unseen_p_B, top_p_B
+            lowest_B = _deep_thresholds(
+                logits_BV, weight_BV, lowest_B, unseen_k_B, k_B, unseen_p_B, top_p_B
             )
-            kept_BV = tf.where(logits_BV >= floor_B[:, None], weight_BV, 0)
+            lowest_B = tf.maximum(lowest_B, floor_B)
+            kept_BV = tf.where(logits_BV >= lowest_B[:, None], weight_BV, 0)
             return _invert_blocks(kept_BV, uniform_B)
 
         return tf.cond(tf.reduce_all(seen_B), lambda: from_the_top(known_B), from_all)
 
-    drawn_B = tf.cond(
+    drawn_B, total_B = tf.cond(
         tf.reduce_all(k_seen_B | greedy_B), lambda: from_the_top(threshold_B), from_deeper
     )
-    return tf.where(greedy_B, id_BM[:, 0], drawn_B)
+    return tf.where(greedy_B, id_BM[:, 0], drawn_B), total_B
 
 
 def _deep_thresholds(
     logits_BV: Tensor,
     weight_BV: Tensor,
-    floor_B: Tensor,
+    lowest_B: Tensor,
     unseen_k_B: Tensor,
     k_B: Tensor,
     unseen_p_B: Tensor,
     top_p_B: Tensor,
 ) -> Tensor:
-    """Raises the floors of the rows whose top-k or nucleus goes beyond the first look."""
+    """Raises the thresholds of the rows whose top-k or nucleus goes beyond the first look."""
 
     def with_k() -> tuple[Any, Any]:
         ones_BV = tf.ones_like(weight_BV)
         kth_B = _select(logits_BV, ones_BV, tf.cast(k_B, tf.float64))
-        new_B = tf.where(unseen_k_B, kth_B, floor_B)
+        new_B = tf.where(unseen_k_B, kth_B, lowest_B)
         return new_B, tf.where(logits_BV >= new_B[:, None], weight_BV, 0)
 
     def with_p() -> Tensor:
         share_B = top_p_B * tf.cast(tf.reduce_sum(weight_BV, -1), tf.float64)
-        return tf.where(unseen_p_B, _select(logits_BV, weight_BV, share_B), floor_B)
+        return tf.where(unseen_p_B, _select(logits_BV, weight_BV, share_B), lowest_B)
 
-    floor_B, weight_BV = tf.cond(tf.reduce_any(unseen_k_B), with_k, lambda: (floor_B, weight_BV))
-    return tf.cond(tf.reduce_any(unseen_p_B), with_p, lambda: floor_B)
+    lowest_B, weight_BV = tf.cond(tf.reduce_any(unseen_k_B), with_k, lambda: (lowest_B, weight_BV))
+    return tf.cond(tf.reduce_any(unseen_p_B), with_p, lambda: lowest_B)
 
 
 def _weights(logits_BX: Tensor, max_B: Tensor, temperature_B: Tensor) -> Tensor:
@@ -202,16 +257,20 @@ def _invert(weight_BX: Tensor, target_B: Tensor) -> tuple[Any, Any]:
     return index_B, tf.gather(before_BX, index_B, batch_dims=1)
 
 
-def _invert_blocks(weight_BV: Tensor, uniform_B: Tensor) -> Tensor:
-    """`_invert` in two levels: one cumulative sum over the vocabulary costs three times more."""
+def _invert_blocks(weight_BV: Tensor, uniform_B: Tensor) -> tuple[Any, Any]:
+    """The token drawn and the sum of the weights.
+
+    `_invert` in two levels: one cumulative sum over the vocabulary costs three times more.
+    """
     vocab_size = weight_BV.shape[-1]
     padded_BV = tf.pad(weight_BV, [[0, 0], [0, -vocab_size % _BLOCK]])
     weight_BNX = tf.reshape(padded_BV, [-1, padded_BV.shape[-1] // _BLOCK, _BLOCK])
     sum_BN = tf.reduce_sum(weight_BNX, -1)
-    target_B = _target(uniform_B, tf.reduce_sum(sum_BN, -1))
+    total_B = tf.reduce_sum(sum_BN, -1)
+    target_B = _target(uniform_B, total_B)
     block_B, before_B = _invert(sum_BN, target_B)
     index_B, _ = _invert(tf.gather(weight_BNX, block_B, batch_dims=1), target_B - before_B)
-    return tf.minimum(block_B * _BLOCK + index_B, vocab_size - 1)
+    return tf.minimum(block_B * _BLOCK + index_B, vocab_size - 1), total_B
 
 
 def _select(logits_BV: Tensor, weight_BV: Tensor, need_B: Tensor) -> Tensor:

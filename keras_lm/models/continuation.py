@@ -21,13 +21,7 @@ _ROW = tf.TensorSpec([None], "int32")
 SIGNATURE = (
     tf.TensorSpec([None, None], "int32"),
     _ROW,
-    generation.Options(
-        temperature=tf.TensorSpec([None], "float32"),
-        top_k=_ROW,
-        top_p=tf.TensorSpec([None], "float32"),
-        seed=tf.TensorSpec([None], "int64"),
-        max_new_tokens=_ROW,
-    ),
+    generation.Options(*(tf.TensorSpec([None], dtype) for dtype in generation.OPTION_DTYPES)),
     tf.TensorSpec([], "int32"),
     tf.TensorSpec([], "string"),
 )

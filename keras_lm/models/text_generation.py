@@ -90,7 +90,9 @@ class TextGenerator:
         inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
         token_ids = tf.where(inside, token_ids, self.end_id)
         lengths = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
-        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        asked = generation.greedy_options(max_new_tokens)._replace(
+            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
         return self._answer(tf.RaggedTensor.from_tensor(token_ids, lengths), asked)
 
     def answer_text(
@@ -122,7 +124,9 @@ class TextGenerator:
         read = tf.strings.substr(
             prompt, tf.maximum(size_B - limit, 0), tf.fill([tf.size(size_B)], limit)
         )
-        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        asked = generation.greedy_options(max_new_tokens)._replace(
+            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
         answer = self._answer(self.tokenizer.tokenize(read), asked)
         cut_B = CUT * tf.cast(size_B > limit, "int32")
         completion = self.tokenizer.detokenize(answer["token_ids"], continues=size_B > 0)
@@ -148,7 +152,7 @@ class TextGenerator:
         real_BT = (place_BT < kept_B[:, None]) & ~begins_B[:, None]
         index_BT = tf.where(real_BT, first_B[:, None] + place_BT, tf.size(value_N) - 1)
         asked, status_B = generation.clamp_options(
-            **options._asdict(), limit=tf.maximum(max_length - lengths_B, 1)
+            options, limit=tf.maximum(max_length - lengths_B, 1)
         )
         found = self.continue_ids(
             tf.gather(value_N, index_BT),

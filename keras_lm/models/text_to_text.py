@@ -106,7 +106,9 @@ class TextToText:
         token_ids = tf.where(given_B[:, None] > 0, token_ids, closing_id)
         lengths_B = tf.clip_by_value(given_B, 1, max_length)
         width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
-        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        asked = generation.greedy_options(max_new_tokens)._replace(
+            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
         return self._answer(token_ids[:, :width], lengths_B, given_B > max_length, asked)
 
     def answer_text(
@@ -135,7 +137,9 @@ class TextToText:
         token_ids, lengths_B, cut_B = self.rows.read(text)
         if max_new_tokens is None:
             max_new_tokens = tf.minimum(lengths_B + LONGER_THAN_SOURCE, self._room)
-        asked = generation.Options(temperature, top_k, top_p, seed, max_new_tokens)
+        asked = generation.greedy_options(max_new_tokens)._replace(
+            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+        )
         answer = self._answer(token_ids, lengths_B, cut_B, asked)
         target = self.tokenizer.detokenize(answer.pop("token_ids"))
         return {"target": target, **answer}
@@ -147,7 +151,7 @@ class TextToText:
     def _answer(
         self, token_ids: Tensor, lengths: Tensor, cut: Tensor, options: generation.Options
     ) -> dict[str, Tensor]:
-        asked, status_B = generation.clamp_options(**options._asdict(), limit=self._room)
+        asked, status_B = generation.clamp_options(options, limit=self._room)
         found = self.targets(token_ids, lengths, asked, tf.constant(1), tf.constant(""))
         return {
             "token_ids": found.token_ids,

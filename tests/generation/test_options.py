@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.generation import Status, clamp_options, validate_options
+from keras_lm.generation import (
+    OPTION_DTYPES,
+    Options,
+    Status,
+    clamp_options,
+    greedy_options,
+    validate_options,
+)
 
 
 def test_single_values_spread_over_the_rows_and_lists_keep_theirs():
@@ -13,12 +20,26 @@ def test_single_values_spread_over_the_rows_and_lists_keep_theirs():
     np.testing.assert_array_equal(options.seed, [2**40] * 3)
     np.testing.assert_array_equal(options.max_new_tokens, [5, 5, 5])
     dtypes = [value.dtype for value in options]
-    assert dtypes == [tf.float32, tf.int32, tf.float32, tf.int64, tf.int32]
+    assert dtypes == [tf.as_dtype(dtype) for dtype in OPTION_DTYPES]
+
+
+def test_what_is_not_asked_for_is_off():
+    for one, other in zip(
+        validate_options(2, max_new_tokens=5), greedy_options(tf.constant([5, 5])), strict=True
+    ):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
 
 
 def test_without_a_temperature_only_rows_that_filter_draw():
-    options = validate_options(3, max_new_tokens=1, top_k=[0, 5, 0], top_p=[1.0, 1.0, 0.5])
-    np.testing.assert_array_equal(options.temperature, [0, 1, 1])
+    options = validate_options(
+        4,
+        max_new_tokens=1,
+        top_k=[0, 5, 0, 0],
+        top_p=[1.0, 1.0, 0.5, 1.0],
+        min_p=[0.0, 0.0, 0.0, 0.1],
+    )
+    np.testing.assert_array_equal(options.temperature, [0, 1, 1, 1])
 
 
 @pytest.mark.parametrize(
@@ -35,6 +56,14 @@ def test_without_a_temperature_only_rows_that_filter_draw():
         ("top_p", 0),
         ("top_p", 1.01),
         ("top_p", float("nan")),
+        ("min_p", -0.1),
+        ("min_p", 1.5),
+        ("repetition_penalty", 0),
+        ("repetition_penalty", float("inf")),
+        ("presence_penalty", float("nan")),
+        ("frequency_penalty", [0.5, float("-inf")]),
+        ("min_new_tokens", -1),
+        ("min_new_tokens", [0, 2]),
         ("seed", 2**63),
         ("top_k", [1, 2, 3]),
         ("temperature", [[0.5, 0.5]]),
@@ -61,47 +90,78 @@ TINY = np.finfo(np.float32).tiny
 HUGE = np.finfo(np.float32).max
 
 
-@pytest.mark.parametrize(
-    ("asked", "given", "status"),
-    [
-        # temperature, top_k, top_p, max_new_tokens
-        ((0.7, 50, 0.9, 8), (0.7, 50, 0.9, 8), Status.AS_ASKED),
-        ((0.0, 0, 1.0, 1), (0.0, 0, 1.0, 1), Status.AS_ASKED),
-        ((NAN, 0, 1.0, 8), (0.0, 0, 1.0, 8), Status.TEMPERATURE),
-        ((-1.0, 0, 1.0, 8), (0.0, 0, 1.0, 8), Status.TEMPERATURE),
-        ((INF, 0, 1.0, 8), (HUGE, 0, 1.0, 8), Status.TEMPERATURE),
-        ((1.0, -3, 1.0, 8), (1.0, 0, 1.0, 8), Status.TOP_K),
-        ((1.0, 0, 0.0, 8), (1.0, 0, TINY, 8), Status.TOP_P),
-        ((1.0, 0, -INF, 8), (1.0, 0, TINY, 8), Status.TOP_P),
-        ((1.0, 0, 1.5, 8), (1.0, 0, 1.0, 8), Status.TOP_P),
-        ((1.0, 0, NAN, 8), (1.0, 0, 1.0, 8), Status.TOP_P),
-        ((1.0, 0, 1.0, 0), (1.0, 0, 1.0, 1), Status.MAX_NEW_TOKENS),
-        ((1.0, 0, 1.0, 2**40), (1.0, 0, 1.0, 10), Status.MAX_NEW_TOKENS),
-        (
-            (NAN, -1, NAN, -1),
-            (0.0, 0, 1.0, 1),
-            Status.TEMPERATURE | Status.TOP_K | Status.TOP_P | Status.MAX_NEW_TOKENS,
-        ),
-    ],
-)
-def test_clamping_changes_what_is_out_of_range_and_says_so(asked, given, status):
-    temperature, top_k, top_p, max_new = asked
-    options, bits = tf.function(clamp_options)(
-        tf.constant([temperature]),
-        tf.constant([top_k]),
-        tf.constant([top_p]),
-        tf.constant([3]),
-        tf.constant([max_new], tf.int64),
-        limit=10,
+CLAMPED = [
+    ("temperature", 0.7, 0.7, Status.AS_ASKED),
+    ("temperature", NAN, 0.0, Status.TEMPERATURE),
+    ("temperature", -1.0, 0.0, Status.TEMPERATURE),
+    ("temperature", INF, HUGE, Status.TEMPERATURE),
+    ("top_k", 50, 50, Status.AS_ASKED),
+    ("top_k", -3, 0, Status.TOP_K),
+    ("top_k", 2**40, 2**31 - 1, Status.AS_ASKED),
+    ("top_p", 0.9, 0.9, Status.AS_ASKED),
+    ("top_p", 0.0, TINY, Status.TOP_P),
+    ("top_p", -INF, TINY, Status.TOP_P),
+    ("top_p", 1.5, 1.0, Status.TOP_P),
+    ("top_p", NAN, 1.0, Status.TOP_P),
+    ("max_new_tokens", 8, 8, Status.AS_ASKED),
+    ("max_new_tokens", 0, 1, Status.MAX_NEW_TOKENS),
+    ("max_new_tokens", 2**40, 10, Status.MAX_NEW_TOKENS),
+    ("min_p", 0.1, 0.1, Status.AS_ASKED),
+    ("min_p", -0.1, 0.0, Status.MIN_P),
+    ("min_p", NAN, 0.0, Status.MIN_P),
+    ("min_p", 1.5, 1.0, Status.MIN_P),
+    ("repetition_penalty", 1.2, 1.2, Status.AS_ASKED),
+    ("repetition_penalty", 0.0, 1.0, Status.REPETITION_PENALTY),
+    ("repetition_penalty", NAN, 1.0, Status.REPETITION_PENALTY),
+    ("repetition_penalty", INF, HUGE, Status.REPETITION_PENALTY),
+    ("presence_penalty", -1.5, -1.5, Status.AS_ASKED),
+    ("presence_penalty", NAN, 0.0, Status.PRESENCE_PENALTY),
+    ("presence_penalty", -INF, -HUGE, Status.PRESENCE_PENALTY),
+    ("frequency_penalty", 0.5, 0.5, Status.AS_ASKED),
+    ("frequency_penalty", NAN, 0.0, Status.FREQUENCY_PENALTY),
+    ("frequency_penalty", INF, HUGE, Status.FREQUENCY_PENALTY),
+    ("min_new_tokens", 8, 8, Status.AS_ASKED),
+    ("min_new_tokens", -1, 0, Status.MIN_NEW_TOKENS),
+    ("min_new_tokens", 9, 8, Status.MIN_NEW_TOKENS),
+]
+
+
+@pytest.fixture(scope="module")
+def clamp():
+    """Every row asks for something else; one trace for ids of 64 bits and of 32."""
+    return tf.function(clamp_options)
+
+
+def asked_for(rows):
+    """Options of rows that each ask for one thing, and for 8 tokens."""
+    values = {name: [] for name in Options._fields}
+    for name, value in rows:
+        for field, off in zip(Options._fields, greedy_options(tf.constant([8])), strict=True):
+            values[field].append(value if field == name else off[0].numpy())
+    wide = {"int32": "int64", "int64": "int64", "float32": "float32"}
+    dtypes = OPTION_DTYPES._asdict()
+    return Options(**{name: tf.constant(v, wide[dtypes[name]]) for name, v in values.items()})
+
+
+def test_clamping_changes_what_is_out_of_range_and_says_so(clamp):
+    given, bits = clamp(asked_for([row[:2] for row in CLAMPED]), limit=10)
+    for row, (name, asked, expected, status) in enumerate(CLAMPED):
+        what = f"{name}={asked}"
+        assert Status(int(bits[row])) == status, what
+        got = getattr(given, name)[row].numpy()
+        np.testing.assert_array_equal(got, np.asarray(expected, got.dtype), err_msg=what)
+    assert [value.dtype for value in given] == [tf.as_dtype(dtype) for dtype in OPTION_DTYPES]
+
+
+def test_a_row_may_be_out_of_range_in_several_options(clamp):
+    asked = asked_for([("temperature", NAN)])._replace(
+        top_k=tf.constant([-1], tf.int64), frequency_penalty=tf.constant([NAN])
     )
-    assert Status(int(bits[0])) == status
-    changed = [options.temperature, options.top_k, options.top_p, options.max_new_tokens]
-    np.testing.assert_array_equal(np.float32([value[0] for value in changed]), np.float32(given))
+    _, bits = clamp(asked, limit=10)
+    assert bits[0] == Status.TEMPERATURE | Status.TOP_K | Status.FREQUENCY_PENALTY
 
 
 def test_each_row_has_its_own_limit():
-    ones = tf.ones(2)
-    zeros = tf.zeros(2, tf.int32)
-    options, bits = clamp_options(ones, zeros, ones, zeros, tf.constant([9, 9]), limit=[4, 20])
+    options, bits = clamp_options(greedy_options(tf.constant([9, 9])), limit=[4, 20])
     np.testing.assert_array_equal(options.max_new_tokens, [4, 9])
     np.testing.assert_array_equal(bits, [int(Status.MAX_NEW_TOKENS), 0])

@@ -7,22 +7,32 @@ import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from keras_lm.generation import Options, pick_tokens, sampling, uniforms, validate_options
+from keras_lm.generation import (
+    OPTION_DTYPES,
+    Options,
+    pick_tokens,
+    sampling,
+    uniforms,
+    validate_options,
+)
+from keras_lm.generation.sampling import log_probability, pick_and_weigh
 
 INF = float("inf")
-DTYPES = (tf.float32, tf.int32, tf.float32, tf.int64, tf.int32)
 
 
-def filtered(logits, temperature=1.0, top_k=0, top_p=1.0):
-    """What the sampler should draw from, in float64; and how clear the edge of the nucleus is."""
+def filtered(logits, temperature=1.0, top_k=0, top_p=1.0, min_p=0.0):
+    """What the sampler should draw from, in float64; and how clear its edges are."""
     logits = np.asarray(logits, np.float64) / temperature
     weight = np.exp(logits - logits.max())
+    far_enough = weight >= min_p
+    clearance = np.abs(np.log(np.maximum(weight, 1e-300) / min_p)).min() if min_p else INF
     if top_k:
         weight[logits < np.sort(logits)[::-1][min(top_k, len(logits)) - 1]] = 0
     weight /= weight.sum()
     likelier = np.array([weight[logits > logit].sum() for logit in logits])
-    kept = np.where((likelier < top_p) | (top_p == 1), weight, 0)
-    clearance = INF if top_p == 1 else np.abs(likelier - top_p).min()
+    kept = np.where(far_enough & ((likelier < top_p) | (top_p == 1)), weight, 0)
+    if top_p < 1:
+        clearance = min(clearance, np.abs(likelier - top_p).min())
     return kept / kept.sum(), clearance
 
 
@@ -36,7 +46,7 @@ def traced(vocab_size, first_look, block):
     signature = (
         tf.TensorSpec([None, vocab_size]),
         tf.TensorSpec([None]),
-        Options(*(tf.TensorSpec([None], dtype) for dtype in DTYPES)),
+        Options(*(tf.TensorSpec([None], dtype) for dtype in OPTION_DTYPES)),
     )
     with mock.patch.multiple(sampling, _FIRST_LOOK=first_look, _BLOCK=block):
         return tf.function(pick_tokens, input_signature=signature).get_concrete_function()
@@ -67,16 +77,16 @@ logit = st.one_of(
     temperature=st.floats(1, 2, width=32),
     top_k=st.integers(0, 12).filter(lambda k: k != 1),
     top_p=st.one_of(st.just(1.0), st.floats(0.015625, 1, width=32)),
+    min_p=st.one_of(st.just(0.0), st.floats(2**-10, 1, width=32).filter(lambda p: p < 1)),
 )
 @settings(max_examples=60, deadline=None)
-def test_top_k_and_top_p_keep_what_a_plain_reference_keeps(
-    first_look, logits, temperature, top_k, top_p
+def test_the_filters_keep_what_a_plain_reference_keeps(
+    first_look, logits, temperature, top_k, top_p, min_p
 ):
-    expected, clearance = filtered(logits, temperature, top_k, top_p)
+    asked = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    expected, clearance = filtered(logits, **asked)
     assume(clearance > 1e-6)
-    options = validate_options(
-        1, max_new_tokens=1, temperature=temperature, top_k=top_k, top_p=top_p
-    )
+    options = validate_options(1, max_new_tokens=1, **asked)
     check_intervals(traced(9, first_look, 4), logits, expected, options, margin=2e-6)
 
 
@@ -89,6 +99,11 @@ def test_top_k_and_top_p_keep_what_a_plain_reference_keeps(
         {"top_p": 0.2},
         {"top_p": 0.9},
         {"top_k": 700, "top_p": 0.9},
+        {"min_p": 0.2},
+        {"min_p": 0.01},
+        {"top_p": 0.9, "min_p": 0.2},
+        {"top_k": 700, "top_p": 0.9, "min_p": 0.05},
+        {"top_k": 700, "min_p": 0.3},
     ],
 )
 @pytest.mark.parametrize("scale", [0.5, 2.5])
@@ -98,7 +113,7 @@ def test_a_large_vocabulary_is_drawn_from_as_the_reference_says(asked, scale):
     options = validate_options(1, max_new_tokens=1, temperature=1, **asked)
     expected, clearance = filtered(logits, **asked)
     assert clearance > 1e-6
-    check_intervals(tf.function(pick_tokens), logits, expected, options, margin=1e-6)
+    check_intervals(traced(1_003, 256, 256), logits, expected, options, margin=1e-6)
 
 
 def test_samples_follow_the_filtered_distribution():
@@ -117,7 +132,10 @@ def test_samples_follow_the_filtered_distribution():
     assert statistic < freedom * (1 - 2 / (9 * freedom) + 3.09 * np.sqrt(2 / (9 * freedom))) ** 3
 
 
-@pytest.mark.parametrize("asked", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-9}])
+@pytest.mark.parametrize(
+    "asked",
+    [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-9}, {"temperature": 0, "min_p": 0.5}],
+)
 def test_greedy_rows_take_the_first_of_the_likeliest_tokens(asked):
     logits = tf.constant([[0.0, 3.0, 3.0, 1.0]] * 2)
     options = validate_options(2, max_new_tokens=1, **asked)
@@ -127,12 +145,14 @@ def test_greedy_rows_take_the_first_of_the_likeliest_tokens(asked):
 def test_a_token_does_not_depend_on_the_other_rows():
     # Rows that take every way through the sampler, together and alone.
     kinds = [
-        {"temperature": 0.0, "top_k": 0, "top_p": 1.0},
-        {"temperature": 1.0, "top_k": 0, "top_p": 1.0},
-        {"temperature": 1.0, "top_k": 20, "top_p": 1.0},
-        {"temperature": 1.5, "top_k": 600, "top_p": 0.95},
-        {"temperature": 0.3, "top_k": 0, "top_p": 0.5},
-        {"temperature": 1.0, "top_k": 0, "top_p": 0.97},
+        {"temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0},
+        {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0},
+        {"temperature": 1.0, "top_k": 20, "top_p": 1.0, "min_p": 0.0},
+        {"temperature": 1.5, "top_k": 600, "top_p": 0.95, "min_p": 0.0},
+        {"temperature": 0.3, "top_k": 0, "top_p": 0.5, "min_p": 0.0},
+        {"temperature": 1.0, "top_k": 0, "top_p": 0.97, "min_p": 0.0},
+        {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.2},
+        {"temperature": 1.2, "top_k": 0, "top_p": 0.97, "min_p": 0.02},
     ]
     repeats = 50
     count = repeats * len(kinds)
@@ -186,6 +206,37 @@ def test_a_row_of_nan_gets_some_token_and_leaves_the_others_alone(asked, first_l
     fine = pick(tf.constant(good * 3), uniform, options).numpy()
     assert bad[1] == fine[1]
     assert set(bad) <= set(range(4))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"temperature": 0.7},
+        {"temperature": 1.3, "top_k": 4},
+        {"temperature": 0.8, "top_p": 0.8},
+        {"temperature": 1.5, "top_k": 7, "top_p": 0.9, "min_p": 0.1},
+        {"temperature": 2.0, "min_p": 0.3},
+    ],
+)
+@pytest.mark.parametrize("first_look", [1, 256])
+def test_the_weight_of_what_was_drawn_from_gives_the_probability_of_the_draw(asked, first_look):
+    count = 40
+    logits = np.float32(np.random.default_rng(3).normal(size=9))
+    options = validate_options(count, max_new_tokens=1, **asked)
+    many = np.tile(logits, (count, 1))
+    with mock.patch.multiple(sampling, _FIRST_LOOK=first_look, _BLOCK=4):
+        token_ids, weight = pick_and_weigh(many, uniforms(tf.range(count), 1)[:, 0], options)
+    got = log_probability(tf.constant(many), token_ids, weight, options)
+    expected, _ = filtered(logits, **asked)
+    np.testing.assert_allclose(got, np.log(expected[token_ids.numpy()]), atol=1e-5)
+
+
+def test_what_is_taken_without_drawing_has_the_probability_of_its_logits_or_1():
+    logits = tf.constant([[1.0, 2.0, 0.0]] * 2)
+    options = validate_options(2, max_new_tokens=1, temperature=[0.0, 0.5], top_k=1)
+    token_ids, weight = pick_and_weigh(logits, tf.zeros(2), options)
+    got = log_probability(logits, token_ids, weight, options)
+    np.testing.assert_allclose(got, [2 - np.log(np.exp([1, 2, 0]).sum()), 0], atol=1e-6)
 
 
 def test_compiled_it_draws_the_same():
