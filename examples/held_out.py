@@ -7,8 +7,6 @@ are left out: they were seen.
 N tokens.
 """
 
-import hashlib
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +14,10 @@ import tensorflow as tf
 from baselines import Bigrams, masked_pairs, next_token_pairs, stream
 
 import keras_lm
+from keras_lm.data import split_by_hash
 
 LEAST_OF_A_PART = 2_000  # characters
 BATCHES = 500  # at most, of a text that is much larger
-# A word, or a single Chinese character.
-_WORD = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+")
 
 
 class Split(NamedTuple):
@@ -36,11 +33,6 @@ class Split(NamedTuple):
             print(f"{name:>8}: {len(texts):,} texts, {sum(map(len, texts)):,} characters")
 
 
-def share(text: str) -> float:
-    """A number in [0, 1) that belongs to the text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32
-
-
 def split(texts: list[str], run: int = 8) -> Split:
     """Divides texts; see the module.
 
@@ -51,24 +43,17 @@ def split(texts: list[str], run: int = 8) -> Split:
     Raises:
         ValueError: a part has nearly no text.
     """
-    part = Split([], [], [])
-    for text in texts:
-        part[2 if share(text) < 0.10 else 1 if share(text) < 0.15 else 0].append(text)
-
-    def runs(text: str) -> set[int]:
-        words = _WORD.findall(text.lower())
-        return {hash(tuple(words[i : i + run])) for i in range(len(words) - run + 1)}
-
-    unseen = set().union(*map(runs, part.dev + part.held_out))
-    seen = {found for text in part.train for found in runs(text) & unseen}
-    dev, held_out = ([text for text in texts if not runs(text) & seen] for texts in part[1:])
-    sizes = [sum(map(len, texts)) for texts in (part.train, dev, held_out)]
+    shares = {"train": 0.85, "dev": 0.05, "held_out": 0.10}
+    # Each text is different, so it is its own key.
+    parts = split_by_hash(texts, shares, shared_words=run, key=lambda text: text).parts
+    part = Split(**parts)
+    sizes = [sum(map(len, texts)) for texts in part]
     if min(sizes) < LEAST_OF_A_PART:
         raise ValueError(
             f"The text must have paragraphs enough to give {LEAST_OF_A_PART:,} characters to each "
             f"of three parts. Received: {sizes[0]:,}, {sizes[1]:,} and {sizes[2]:,}"
         )
-    return Split(part.train, dev, held_out)
+    return part
 
 
 def masked_rows(

@@ -22,10 +22,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import corpora
 import keras
 import sacrebleu
-from held_out import share, split
+from held_out import split
 from pretraining import fit, leave
 
 import keras_lm
+from keras_lm.data.splitting import share
 
 MOST_WORDS, LENGTH = 16, 48
 SIZES = {

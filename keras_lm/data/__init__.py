@@ -1,9 +1,23 @@
 """Text files to tf.data pipelines."""
 
 from keras_lm.data.causal_lm import causal_lm as causal_lm
+from keras_lm.data.classification import classification as classification
 from keras_lm.data.denoising import denoising as denoising
 from keras_lm.data.masked_lm import masked_lm as masked_lm
 from keras_lm.data.pipeline import Pipeline as Pipeline
 from keras_lm.data.seq2seq import seq2seq as seq2seq
+from keras_lm.data.splitting import Split as Split
+from keras_lm.data.splitting import split_by_hash as split_by_hash
+from keras_lm.data.table_rows import read_rows as read_rows
 
-__all__ = ["Pipeline", "causal_lm", "denoising", "masked_lm", "seq2seq"]
+__all__ = [
+    "Pipeline",
+    "Split",
+    "causal_lm",
+    "classification",
+    "denoising",
+    "masked_lm",
+    "read_rows",
+    "seq2seq",
+    "split_by_hash",
+]

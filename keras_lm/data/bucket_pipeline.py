@@ -63,8 +63,8 @@ class BucketPipeline(Pipeline):
         steps_K = -(-used_K // size_K)
         if not steps_K.sum():
             raise ValueError(
-                "The pairs must give at least one batch; see tokens_per_batch and drop_remainder. "
-                f"Received: pairs={number_K.sum()}, batch_size={size_K.max()}"
+                "The rows must give at least one batch; see its size and drop_remainder. "
+                f"Received: rows={number_K.sum()}, batch_size={size_K.max()}"
             )
         self._batch, self._seed, self._shuffle = batch, seed, shuffle
         with tf.device("CPU:0"):

@@ -1,8 +1,9 @@
-"""Pairs of rows to buckets, so that the rows of one batch need little padding.
+"""Rows, or pairs of rows, to buckets, so that the rows of one batch need little padding.
 
 R pairs, K buckets, S and T lengths of the two rows of a pair.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,6 +86,29 @@ def divide(
     def batch_size(length: Any) -> Any:
         return tokens_per_batch // length // batch_multiple * batch_multiple
 
+    return _divide(source_lengths, target_lengths, batch_size, num_buckets)
+
+
+def divide_rows(lengths: np.ndarray, *, batch_size: int, num_buckets: int) -> list[Bucket]:
+    """Divides rows into buckets as `divide`, with as many rows in every batch.
+
+    Args:
+        lengths: int64 `(R,)`, positive.
+        batch_size: of every bucket.
+        num_buckets: K at most.
+
+    Returns:
+        The buckets, the shortest rows first; their `target_length` is 0.
+    """
+    return _divide(lengths, np.zeros_like(lengths), lambda length: batch_size, num_buckets)
+
+
+def _divide(
+    source_lengths: np.ndarray,
+    target_lengths: np.ndarray,
+    batch_size: Callable[[Any], Any],
+    num_buckets: int,
+) -> list[Bucket]:
     def enough(number: np.ndarray, length: np.ndarray) -> np.ndarray:
         return number >= _LEAST_BATCHES * batch_size(np.maximum(length, 1))
 

@@ -1,0 +1,92 @@
+"""Rows to texts and labels, all of them read before anything is done with one.
+
+R rows, C classes.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_lm.data.label_values import BadRowError, LabelReader, text_of
+from keras_lm.data.table_rows import Files, Values, open_rows
+
+
+class LabelledTexts(NamedTuple):
+    """What stands in the rows that were read.
+
+    Attributes:
+        texts: R texts.
+        pairs: the second text of each, or None.
+        labels: int32 `(R,)`, or float32 `(R, C)`.
+        dropped: what was wrong with each row that was left out.
+    """
+
+    texts: list[str]
+    pairs: list[str] | None
+    labels: np.ndarray
+    dropped: list[str]
+
+
+def read_labelled(
+    files: Files | None,
+    rows: Iterable[Values] | None,
+    reader: LabelReader,
+    *,
+    text: str,
+    text_pair: str | None,
+    bad_rows: str = "raise",
+) -> LabelledTexts:
+    """Reads texts and labels; see `classification`.
+
+    Raises:
+        TypeError: see `open_rows`.
+        ValueError: see `classification`; or there is no row.
+    """
+    if bad_rows not in ("raise", "drop"):
+        raise ValueError(f'bad_rows must be "raise" or "drop". Received: bad_rows={bad_rows!r}')
+    read_texts: list[str] = []
+    seconds: list[str] = []
+    values: list[Any] = []
+    dropped: list[str] = []
+    paired: bool | None = None
+    for row in open_rows(files, rows, (text, *reader.columns)):
+        has_pair = text_pair is not None and row.values.get(text_pair) is not None
+        try:
+            if paired is not None and paired != has_pair:
+                rule = "Either all rows or none must have a second text."
+                raise BadRowError(rule, row.values.get(str(text_pair)), str(text_pair), row)
+            first, value = text_of(row, text), reader.read(row)
+            if has_pair:
+                seconds.append(text_of(row, str(text_pair)))
+        except BadRowError as error:
+            if bad_rows == "raise":
+                raise
+            dropped.append(str(error))
+            continue
+        paired = has_pair
+        read_texts.append(first)
+        values.append(value)
+    if not read_texts:
+        raise ValueError(
+            "There must be a row at least. Received: "
+            + (f"{len(dropped)} bad ones; the first: {dropped[0]}" if dropped else "none")
+        )
+    return LabelledTexts(read_texts, seconds if paired else None, reader.stack(values), dropped)
+
+
+def reader_of(
+    rows: Any,
+    labels: Sequence[str],
+    problem: str,
+    label: str | Sequence[str],
+    label_names: Mapping[str, str] | None,
+    label_separator: str,
+) -> LabelReader:
+    """A `LabelReader` that knows the names that a `datasets.Dataset` gives to its numbers."""
+    features: Any = getattr(rows, "features", None)
+    names = None
+    if isinstance(label, str) and isinstance(features, Mapping):
+        feature = features.get(label)
+        names = getattr(getattr(feature, "feature", feature), "names", None)  # of a list, its items
+    return LabelReader(labels, problem, label, label_names, names, label_separator)
