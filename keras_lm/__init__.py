@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keras_lm.models.roberta import RoBERTa as RoBERTa
     from keras_lm.models.transformer import Transformer as Transformer
     from keras_lm.serving.export import export as export
+    from keras_lm.tasks.evaluating import evaluate as evaluate
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
     from keras_lm.tasks.token_classifier import TokenClassifier as TokenClassifier
@@ -44,6 +45,7 @@ _HOME = {
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "Transformer": "models.transformer",
+    "evaluate": "tasks.evaluating",
     "export": "serving.export",
     "load": "checkpoints.load",
     "save": "checkpoints.save",

@@ -15,8 +15,10 @@ from keras_lm.serving.signatures import (
     fill_mask_signatures,
     find_replaced_signatures,
     generation_signatures,
+    text_classifier_signatures,
     text_to_text_signatures,
 )
+from keras_lm.tasks import TextClassifier
 from keras_lm.training import LanguageModel
 
 _NEVER_CHANGED = "A version is never changed."
@@ -29,6 +31,7 @@ def export(
     version: int | None = None,
     top_k: int = 5,
     max_new_tokens: int | None = None,
+    pairs: bool = False,
 ) -> pathlib.Path:
     """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
 
@@ -52,6 +55,9 @@ def export(
     | `generate` | `text` and the options | the same |
     | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
     | `score` | `text`, `target` | the fields of `Scores`, `status` |
+    | of a text classifier | | |
+    | `serving_default` | `text`; of `pairs` also `text_pair` | `label`, `scores`, `status` |
+    | `classify_ids` | `token_ids`, `lengths` | the same |
 
     `text`, `prompt`, `completion`, `target`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on
     the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32
@@ -59,8 +65,13 @@ def export(
     `tokens` are string `(B, P, k)`, for each mask the likeliest first, and `scores` float32
     `(B, P, k)`, their probabilities. Of a discriminator `tokens` are string `(B, T)`, those of the
     text, and `scores` float32 `(B, T)`, the probability of each that it was replaced. Behind a
-    row's last one stand "" and -1. `count`: int32 `(B,)`, masks, tokens or new tokens. `status`:
-    int32 `(B,)`.
+    row's last one stand "" and -1. `count`: int32 `(B,)`, masks, tokens, new tokens or labels.
+    `status`: int32 `(B,)`.
+
+    Of a text classifier `label` is string `(B,)`, `scores` float32 `(B, C)`, the probabilities in
+    the order of the model's `labels`. Where a text may have several labels, there are `labels`
+    string `(B, L)`, those of a probability of at least 0.5, likeliest first, and `count` in place
+    of `label`; of a regression there are `scores` alone, the numbers.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
@@ -73,6 +84,8 @@ def export(
         top_k: of a masked LM, how many fillings of each mask to answer.
         max_new_tokens: how many tokens `serving_default` generates at most. None: 50, or of an
             encoder and a decoder 50 more than the text has; but as many as the model has room for.
+        pairs: of a text classifier, whether it takes pairs of texts. Then in rows of ids what
+            stands behind the first separator is the second text.
 
     Returns:
         The path of the version.
@@ -82,7 +95,7 @@ def export(
             number out of range.
         FileExistsError: the version is there already; versions are never changed.
     """
-    signatures = _signatures(model, top_k, max_new_tokens)
+    signatures = _signatures(model, top_k, max_new_tokens, pairs)
     if version is not None and version < 1:
         raise ValueError(f"version must be positive. Received: version={version}")
     directory = pathlib.Path(directory)
@@ -119,7 +132,9 @@ def _next_version(directory: pathlib.Path) -> int:
     return max(versions, default=0) + 1
 
 
-def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) -> Signatures:
+def _signatures(
+    model: LanguageModel, top_k: int, max_new_tokens: int | None, pairs: bool
+) -> Signatures:
     if not isinstance(model, LanguageModel):
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
     if not model.built:
@@ -129,6 +144,12 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
             "An ELECTRAPretrainer is for training: export its discriminator or its generator. "
             f"Received: {model.name}"
         )
+    if pairs and not isinstance(model, TextClassifier):
+        raise ValueError(
+            f"pairs are for a TextClassifier. Received: pairs=True, a {type(model).__name__}"
+        )
+    if isinstance(model, TextClassifier):
+        return text_classifier_signatures(model, model.require_tokenizer("export()"), pairs)
     if "masked_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         if not 1 <= top_k <= tokenizer.vocab_size:
@@ -150,7 +171,8 @@ def _signatures(model: LanguageModel, top_k: int, max_new_tokens: int | None) ->
         _check_new_tokens(1 if max_new_tokens is None else max_new_tokens, room)
         return text_to_text_signatures(model, tokenizer, max_new_tokens)
     raise ValueError(
-        'What can be exported has a head "masked_lm", "replaced_token", "causal_lm" or "seq2seq". '
+        'What can be exported is a TextClassifier, or has a head "masked_lm", "replaced_token", '
+        '"causal_lm" or "seq2seq". '
         f"Received: heads={model.heads}"
     )
 

@@ -15,6 +15,7 @@ from keras_lm.models.pair_scoring import PairScorer
 from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.models.text_to_text import TextToText
+from keras_lm.tasks.text_labels import TextLabels
 
 Tensor = Any
 Signatures = dict[str, Callable[..., Any]]
@@ -104,6 +105,26 @@ def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Si
         "generate_ids": with_options(generator.answer_ids, ids()),
         "score": scorer.score,
     }
+
+
+def text_classifier_signatures(model: Any, tokenizer: Any, pairs: bool) -> Signatures:
+    """Signatures of a text classifier."""
+    labels = made_once(TextLabels, model, tokenizer)
+    texts = [rows("string", "text")]
+    answer_text, answer_ids = labels.of_text, labels.of_ids
+    if pairs:
+        texts.append(rows("string", "text_pair"))
+        answer_text, answer_ids = labels.of_pair, labels.of_pair_ids
+
+    @tf.function(autograph=False, input_signature=texts)
+    def classify(text: Tensor, *text_pair: Tensor) -> dict[str, Tensor]:
+        return answer_text(text, *text_pair)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def classify_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return answer_ids(token_ids, lengths)
+
+    return {"serving_default": classify, "classify_ids": classify_ids}
 
 
 def text_to_text_signatures(model: Any, tokenizer: Any, max_new_tokens: int | None) -> Signatures:

@@ -1,5 +1,6 @@
 """A model's encoder and a head: what language models are fine-tuned for."""
 
+from keras_lm.tasks.evaluating import evaluate
 from keras_lm.tasks.question_answering import QuestionAnswering
 from keras_lm.tasks.task import Task
 from keras_lm.tasks.text_classifier import TextClassifier
@@ -12,4 +13,4 @@ TASKS = {
     "question_answering": QuestionAnswering,
 }
 
-__all__ = ["TASKS", "QuestionAnswering", "Task", "TextClassifier", "TokenClassifier"]
+__all__ = ["TASKS", "QuestionAnswering", "Task", "TextClassifier", "TokenClassifier", "evaluate"]

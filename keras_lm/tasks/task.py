@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_lm.layers import Dense
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.tasks.asking import as_texts
 from keras_lm.tasks.head_kinds import head_of
 from keras_lm.training import LanguageModel
 from keras_lm.training.keras_overrides import strategy_of
@@ -141,6 +142,52 @@ class Task(LanguageModel):
         """Returns loss and metrics; see `LanguageModel.evaluate`."""
         self._check(y, kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Answers texts; or returns the outputs for data, as `keras.Model.predict` does.
+
+        Args:
+            x: a string, or a pair of them as a tuple; a list of strings, or of pairs; or what Keras
+                takes.
+            batch_size: texts that are read at once. None: 32.
+            verbose: 0: no progress bar.
+            steps: for data alone.
+            callbacks: for data alone.
+
+        Raises:
+            ValueError: there is no text; texts and something else are mixed; there is no tokenizer.
+        """
+        texts = as_texts(x)
+        if texts is None:
+            return super().predict(x, batch_size, verbose, steps, callbacks)
+        if steps is not None or callbacks is not None:
+            raise ValueError(
+                "steps and callbacks are for data, not for texts. "
+                f"Received: steps={steps}, callbacks={callbacks!r:.80}"
+            )
+        return self.predict_texts(*texts, batch_size=batch_size, verbose=verbose)
+
+    def predict_texts(
+        self, texts: list[list[Any]], single: bool, *, batch_size: int | None, verbose: Any
+    ) -> Any:
+        """Answers texts, see `predict`; for a subclass to fill in.
+
+        Args:
+            texts: one or two lists of strings, see `as_texts`.
+            single: whether a single text was given.
+            batch_size: see `predict`.
+            verbose: see `predict`.
+        """
+        raise ValueError(
+            f"predict() of a {type(self).__name__} takes token_ids. Received: {texts!r:.80}"
+        )
 
     def _check(self, labels: Any = None, weights: Any = None) -> None:
         if weights is None:  # With a weight of 0 a label may be any number.

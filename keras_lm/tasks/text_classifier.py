@@ -3,21 +3,39 @@
 B batch, T length, D hidden size, C classes.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_lm.data.label_values import PROBLEMS
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.interface import made_once
+from keras_lm.tasks.asking import answers
 from keras_lm.tasks.labels import check_classes, check_numbers, label_names
 from keras_lm.tasks.task import Task
+from keras_lm.tasks.text_labels import TextLabels
 from keras_lm.training import LanguageModel
 from keras_lm.training.losses import squared_error, token_cross_entropy, yes_no_cross_entropy
 
 Tensor = Any
 
-PROBLEMS = ("single_label", "multi_label", "regression")
+
+class Predictions(NamedTuple):
+    """What texts were found to be; of a single text the values alone.
+
+    Attributes:
+        labels: N names; of several labels N tuples of names, likeliest first; of a regression None.
+        scores: float32 `(N, C)`, probabilities, or the numbers of a regression; in the order of the
+            model's `labels`.
+        cut: bool `(N,)`, whether a text was too long and its start alone was read.
+    """
+
+    labels: Any
+    scores: Any
+    cut: Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -128,6 +146,43 @@ class TextClassifier(Task):
         if self.problem == "multi_label":
             return [keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0)]
         return [keras.metrics.RootMeanSquaredError()]
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Classifies texts; or returns the outputs for data. See `Task.predict`.
+
+        Returns:
+            Of texts `Predictions`: what the export answers. A text that is too long loses its end.
+        """
+        return super().predict(x, *args, **kwargs)
+
+    def predict_texts(
+        self, texts: list[list[Any]], single: bool, *, batch_size: int | None, verbose: Any
+    ) -> Predictions:
+        """Classifies texts; see `predict`."""
+        found = answers(self.asked(texts), texts, batch_size, verbose)
+        labels: Any = None
+        if self.problem == "single_label":
+            labels = [answer["label"].decode() for answer in found]
+        elif self.problem == "multi_label":
+            labels = [
+                tuple(name.decode() for name in answer["labels"][: answer["count"]])
+                for answer in found
+            ]
+        scores = np.stack([answer["scores"] for answer in found])
+        cut = np.array([answer["status"] != 0 for answer in found])
+        if single:
+            return Predictions(labels and labels[0], scores[0], bool(cut[0]))
+        return Predictions(labels, scores, cut)
+
+    def asked(self, texts: list[list[Any]]) -> Callable[..., Any]:
+        """Returns the graph that answers texts, one list of strings or two.
+
+        Raises:
+            ValueError: there is no tokenizer, or it cannot tell the texts of a pair apart.
+        """
+        tokenizer = self.require_tokenizer("predict() of texts")
+        graphs = made_once(TextLabels, self, tokenizer)
+        return graphs.of_text if len(texts) == 1 else graphs.of_pair
 
     def check_labels(self, labels: Any) -> None:
         """Raises for labels in a NumPy array that can't be."""

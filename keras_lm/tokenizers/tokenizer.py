@@ -67,6 +67,7 @@ class Tokenizer(abc.ABC):
         pad_id: int, or None; and so `unk_id`, `cls_id`, `sep_id`, `mask_id`, `end_id`.
         token_bytes: what each id adds to the end of a text, list of V bytes.
         continues_word: bool `(V,)`, True for the tokens that go on with a word.
+        has_segments: whether `pack` tells the two texts of a pair apart.
 
     Raises:
         ValueError: an unknown value of `special_tokens`, a special token that the vocabulary lacks,
@@ -75,7 +76,7 @@ class Tokenizer(abc.ABC):
 
     # What `pack` makes beyond `[cls] a [sep] b [sep]`.
     _separators_between = 1
-    _has_segments = False
+    has_segments = False
 
     def __init__(
         self,
@@ -281,7 +282,7 @@ class Tokenizer(abc.ABC):
             separator_id=self.sep_id,
             pad_id=0 if self.pad_id is None else self.pad_id,
             separators_between=self._separators_between,
-            segments=self._has_segments,
+            segments=self.has_segments,
         )
 
     @functools.cached_property

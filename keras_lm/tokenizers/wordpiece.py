@@ -71,7 +71,7 @@ class WordPiece(Tokenizer):
             of `special_tokens`.
     """
 
-    _has_segments = True
+    has_segments = True
 
     def __init__(
         self,

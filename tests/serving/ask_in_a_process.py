@@ -22,6 +22,9 @@ ROWS = {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}
 LONG = "x " * 60
 TARGETS = ["assert", "a statement", "x " * 300, ""]
 
+PAIRS = {"text": [*TEXTS, LONG], "text_pair": [*TEXTS[1:], "", "a b"]}
+PAIR_ROWS = {"token_ids": [[2, 4, 9, 3, 8, 3], [2, 4, 3, 7, 0, 0]], "lengths": [6, 4]}
+
 REQUESTS = [
     ("bert", "serving_default", {"text": TEXTS}),
     ("bert", "fill_mask_ids", ROWS),
@@ -35,6 +38,10 @@ REQUESTS = [
     ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
     ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
     ("transformer", "score", {"text": PROMPTS, "target": TARGETS}),
+    ("classifier", "serving_default", {"text": [*TEXTS, LONG]}),
+    ("classifier", "classify_ids", ROWS),
+    ("pair_classifier", "serving_default", PAIRS),
+    ("pair_classifier", "classify_ids", PAIR_ROWS),
 ]
 
 

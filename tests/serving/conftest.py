@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 from ask_in_a_process import REQUESTS, ask_in_another_process
 
-from keras_lm import BERT, ELECTRA, GPT, Transformer, export
+from keras_lm import BERT, ELECTRA, GPT, TextClassifier, Transformer, export
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -50,13 +50,29 @@ def transformer(bert):
 
 
 @pytest.fixture(scope="session")
-def exports(bert, electra, gpt, transformer, tmp_path_factory):
+def classifier(bert):
+    model = TextClassifier(bert, ["Übel", "gut"])
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def pair_classifier(bert):
+    model = TextClassifier(bert, ["a", "b", "c"], problem="multi_label")
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def exports(bert, classifier, electra, gpt, pair_classifier, transformer, tmp_path_factory):
     """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
     export(electra, directory / "electra")
     export(gpt, directory / "gpt", max_new_tokens=8)
     export(transformer, directory / "transformer", max_new_tokens=8)
+    export(classifier, directory / "classifier")
+    export(pair_classifier, directory / "pair_classifier", pairs=True)
     return directory
 
 
@@ -70,5 +86,5 @@ def answers(exports):
 
 @pytest.fixture(scope="session")
 def loaded(exports):
-    names = ("bert", "electra", "gpt", "transformer")
+    names = ("bert", "electra", "gpt", "transformer", "classifier", "pair_classifier")
     return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}

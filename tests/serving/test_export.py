@@ -224,7 +224,9 @@ def nodes(path):
             yield from ((function.signature.name, node) for node in function.node_def)
 
 
-@pytest.mark.parametrize("name", ["bert", "electra", "gpt", "transformer"])
+@pytest.mark.parametrize(
+    "name", ["bert", "electra", "gpt", "transformer", "classifier", "pair_classifier"]
+)
 def test_the_operations_are_those_of_core_tensorflow(exports, name):
     found = list(nodes(exports / name / "1"))
     operations = {node.op for _, node in found}
