@@ -44,6 +44,11 @@ def complete(directory: str, prompts: list[str]) -> None:
         top_k=tf.fill(rows, 0),  # 0: no limit
         top_p=tf.fill(rows, 0.95),
         seed=tf.fill(rows, tf.constant(1, tf.int64)),
+        min_p=tf.fill(rows, 0.0),  # this and what follows: off
+        repetition_penalty=tf.fill(rows, 1.0),
+        presence_penalty=tf.fill(rows, 0.0),
+        frequency_penalty=tf.fill(rows, 0.0),
+        min_new_tokens=tf.fill(rows, 0),
     )
     for i, text in enumerate(prompts):
         print(f"\n  {text}")

@@ -14,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="length of serving_default; default: 50, of a Transformer 50 more than the text",
     )
+    parser.add_argument(
+        "--num-beams", type=int, default=1, help="above 1: adds a signature beam_search"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         version=options.version,
         top_k=options.top_k,
         max_new_tokens=options.max_new_tokens,
+        num_beams=options.num_beams,
     )
     print(path)
     return 0

@@ -1,6 +1,7 @@
 """Continue prompts, or give the targets of sources."""
 
 import argparse
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +21,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top-k", type=int, default=0, help="draw from the likeliest; 0: from all")
     parser.add_argument("--top-p", type=float, default=1.0, help="draw from this probability")
+    parser.add_argument("--min-p", type=float, default=0.0, help="draw from what is so likely")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, help="1 is off")
+    parser.add_argument("--no-repeat-ngram-size", type=int, default=0, help="0 is off")
+    parser.add_argument("--num-beams", type=int, default=1, help="above 1: beam search")
+    parser.add_argument("--length-penalty", type=float, help="of a beam search; default: 1")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--stop", action="append", default=[], help="end at this text; repeatable")
+    parser.add_argument("--stream", action="store_true", help="print what comes as it comes")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,10 +41,24 @@ def run(options: argparse.Namespace) -> int:
             f"generate takes a GPT or a Transformer. Received: a {type(model).__name__}"
         )
     wanted = {name: value for name, value in vars(options).items() if name not in _OURS}
+    if options.stream:
+        return _stream(model, options.prompt, wanted)
     found = model.generate(options.prompt, **wanted)
     texts = [text for row in found for text in ([row] if isinstance(row, str) else row)]
     print("\n--------\n".join(texts))
     return 0
 
 
-_OURS = ("model", "prompt", "run")
+def _stream(model: Any, prompts: list[str], wanted: dict[str, Any]) -> int:
+    if wanted.pop("num_return_sequences") != 1 or len(prompts) != 1:
+        raise ValueError(
+            "--stream takes one prompt and gives one text. "
+            f"Received: {len(prompts)} prompts, or --num-return-sequences"
+        )
+    for piece in model.stream(prompts[0], **wanted):
+        print(piece, end="", flush=True)
+    print()
+    return 0
+
+
+_OURS = ("model", "prompt", "run", "stream")

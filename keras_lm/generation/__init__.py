@@ -1,9 +1,11 @@
 """Decoding: ids in, ids out."""
 
 from keras_lm.generation.beam_options import (
+    BEAM_OPTION_DTYPES,
     BeamOptions,
     EarlyStopping,
     clamp_beam_options,
+    default_beam_options,
     validate_beam_options,
 )
 from keras_lm.generation.beam_search import Beams, beam_search, gather_rows, repeat_rows
@@ -24,6 +26,7 @@ from keras_lm.generation.score import log_likelihood
 from keras_lm.generation.threefry import threefry2x32, uniforms
 
 __all__ = [
+    "BEAM_OPTION_DTYPES",
     "OPTION_DTYPES",
     "BeamOptions",
     "Beams",
@@ -39,6 +42,7 @@ __all__ = [
     "beam_search",
     "clamp_beam_options",
     "clamp_options",
+    "default_beam_options",
     "draw_tokens",
     "gather_rows",
     "generate",

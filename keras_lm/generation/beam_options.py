@@ -44,7 +44,15 @@ class BeamOptions(NamedTuple):
     early_stopping: Tensor
 
 
+# What each tensor holds, for the signature of a graph.
+BEAM_OPTION_DTYPES = BeamOptions(length_penalty="float32", early_stopping="int32")
+
 _CODES = {False: EarlyStopping.NO, True: EarlyStopping.YES, "never": EarlyStopping.NEVER}
+
+
+def default_beam_options(like: Tensor) -> BeamOptions:
+    """Gives the options of rows that ask for nothing, as many as `like`, `(B,)`, has."""
+    return BeamOptions(tf.ones_like(like, tf.float32), tf.zeros_like(like, tf.int32))
 
 
 def validate_beam_options(

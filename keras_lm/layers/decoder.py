@@ -36,6 +36,18 @@ class DecoderCache(NamedTuple):
     position: Tensor
     memory_mask: Any = ()
 
+    def of_beams(self, rows: Tensor) -> "DecoderCache":
+        """Gives each row what another one holds that has read as much, of the same memory.
+
+        Args:
+            rows: int32 `(B,)`, which one.
+        """
+        blocks = tuple(
+            (tf.gather(keys, rows), tf.gather(values, rows), *of_memory)
+            for keys, values, *of_memory in self.blocks
+        )
+        return self._replace(blocks=blocks)
+
 
 @keras.saving.register_keras_serializable("keras_lm")
 class TransformerDecoder(RecordsArguments, keras.layers.Layer):

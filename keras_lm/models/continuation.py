@@ -1,31 +1,127 @@
-"""How a model that has read its input goes on: the decode loop behind a tokenizer's vocabulary.
+"""How a model that has read its input goes on: the decode loops behind a tokenizer's vocabulary.
 
 What is read, prompts (`text_generation`) or sources (`text_to_text`), makes no difference here.
 
-B rows that were read, C copies of each, N room for new tokens.
+B rows that were read, C answers to each, R rows of answers (B x C), K beams, N room for new tokens,
+V vocabulary.
 """
 
-from collections.abc import Callable
-from typing import Any
+import abc
+import functools
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from keras_lm import generation
+from keras_lm.models.interface import graph
 
 Tensor = Any
 
-_ROW = tf.TensorSpec([None], "int32")
+PAD_ID = -1
 
-# What the graphs that generate take: ids of rows, their lengths, what each row asks for, copies of
-# each row, and a pattern to stop at.
+
+class Structure(NamedTuple):
+    """What is fixed when a graph is traced.
+
+    Attributes:
+        num_beams: K; 1: no beam search.
+        rules: `keras_lm.generation.Rules`.
+    """
+
+    num_beams: int = 1
+    rules: generation.Rules = generation.Rules()
+
+
+PLAIN = Structure()
+
+
+class Request(NamedTuple):
+    """What a graph is asked for.
+
+    Attributes:
+        options: `keras_lm.generation.Options` of the B rows.
+        beams: `keras_lm.generation.BeamOptions` of the B rows; read by a beam search only.
+        copies: C, int32 scalar. Answers to one row are told apart by their number; of a beam search
+            they are the C best.
+        stop: string scalar, a regular expression that matches bytes at which an answer ends; "" for
+            none.
+        scores: bool scalar, whether log-probabilities are wanted.
+    """
+
+    options: generation.Options
+    beams: generation.BeamOptions
+    copies: Tensor
+    stop: Tensor
+    scores: Tensor
+
+
+class Answers(NamedTuple):
+    """New tokens of R rows, those of one row that was read together.
+
+    Attributes:
+        token_ids: int32 `(R, N)`, padded with -1.
+        lengths: int32 `(R,)`, without an end token.
+        reasons: int32 `(R,)`, a `keras_lm.generation.Reason`.
+        scores: float32 `(R,)`, of a beam search its score, else the log-probability of the answer;
+            0 there if scores are not asked for.
+        log_probs: float32 `(R, N)`, of each token, see `keras_lm.generation.Generated`.
+    """
+
+    token_ids: Tensor
+    lengths: Tensor
+    reasons: Tensor
+    scores: Tensor
+    log_probs: Tensor
+
+
+def _per_row(dtypes: Any) -> Any:
+    return type(dtypes)(*(tf.TensorSpec([None], dtype) for dtype in dtypes))
+
+
+# What the graphs take: ids of rows, their lengths, and the request.
 SIGNATURE = (
     tf.TensorSpec([None, None], "int32"),
-    _ROW,
-    generation.Options(*(tf.TensorSpec([None], dtype) for dtype in generation.OPTION_DTYPES)),
-    tf.TensorSpec([], "int32"),
-    tf.TensorSpec([], "string"),
+    tf.TensorSpec([None], "int32"),
+    Request(
+        options=_per_row(generation.OPTION_DTYPES),
+        beams=_per_row(generation.BEAM_OPTION_DTYPES),
+        copies=tf.TensorSpec([], "int32"),
+        stop=tf.TensorSpec([], "string"),
+        scores=tf.TensorSpec([], "bool"),
+    ),
 )
-PAD_ID = -1
+
+
+def clamped(
+    structure: Structure,
+    options: generation.Options,
+    beams: generation.BeamOptions | None,
+    *,
+    limit: int | Tensor,
+) -> tuple[Request, Tensor]:
+    """Asks for what clients ask for, within range.
+
+    Args:
+        structure: of the graph; of a beam search all beams are answers.
+        options: of the B rows, of any values.
+        beams: the same, or None.
+        limit: the most new tokens there is room for.
+
+    Returns:
+        The request, and the bits of `keras_lm.generation.Status`, int32 `(B,)`.
+    """
+    options, status_B = generation.clamp_options(options, limit=limit)
+    if beams is None:
+        beams = generation.default_beam_options(options.max_new_tokens)
+    beams, more_B = generation.clamp_beam_options(beams)
+    request = Request(
+        options=options,
+        beams=beams,
+        copies=tf.constant(structure.num_beams),
+        stop=tf.constant(""),
+        scores=tf.constant(False),
+    )
+    return request, status_B + more_B
 
 
 def room_for(options: generation.Options) -> Tensor:
@@ -33,73 +129,177 @@ def room_for(options: generation.Options) -> Tensor:
     return tf.reduce_max(tf.concat([options.max_new_tokens, [1]], 0))
 
 
-def continue_rows(
-    logits: Tensor,
-    cache: Any,
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
-    *,
-    tokenizer: Any,
-    end_id: int | None,
-    options: generation.Options,
-    copies: Tensor,
-    stop: Tensor,
-) -> generation.Generated:
-    """Continues each row that was read, as many times as asked.
+class Continuation(abc.ABC):
+    """A model that reads rows and goes on; writes no variable, so calls may run concurrently.
 
     Args:
-        logits: float `(B, V)`, at the last token of each row.
-        cache: of the model: a nest of tensors with B rows.
-        step: see `keras_lm.generation.generate`.
         tokenizer: for `stop`, or None.
-        end_id: the token that ends a text, or None.
-        options: `keras_lm.generation.Options` of the B rows.
-        copies: C, int32 scalar; copies of one row are told apart by their number.
-        stop: string scalar, a regular expression that matches bytes at which a row ends; "" for
-            none.
-
-    Returns:
-        `keras_lm.generation.Generated` of B x C rows, those of one row together; padded with -1.
+        end_id: the token that ends an answer, or None.
     """
 
-    def copied(x: Tensor) -> Tensor:
-        rows = tf.repeat(x, copies, axis=0)
-        rows.set_shape([None, *x.shape[1:]])
-        return rows
+    def __init__(self, tokenizer: Any, end_id: int | None) -> None:
+        self.tokenizer, self.end_id = tokenizer, end_id
+        # Each keeps a graph as large as the model: what nobody asks for any more is let go.
+        self.graph_of = functools.lru_cache(maxsize=8)(self._graph_of)
+        self.stream_graphs_of = functools.lru_cache(maxsize=4)(self._stream_graphs_of)
 
-    # A vocabulary may be padded beyond the tokenizer's; what has no text is never drawn.
-    known = logits.shape[-1] if tokenizer is None else tokenizer.vocab_size
+    @abc.abstractmethod
+    def read(
+        self, token_ids: Tensor, lengths: Tensor, room: Tensor
+    ) -> tuple[Tensor, Any, generation.Prompt]:
+        """Reads rows.
 
-    def known_step(token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        logits_BV, cache = step(token_ids, cache)
-        return logits_BV[:, :known], cache
+        Args:
+            token_ids: int32 `(B, T)`, padded on the right.
+            lengths: int32 `(B,)`, at least 1.
+            room: N, int32 scalar.
 
-    return generation.generate(
-        copied(logits[:, :known]),
-        tf.nest.map_structure(copied, cache),
-        known_step,
-        options=generation.Options(*map(copied, options)),
-        buffer_length=room_for(options),
-        end_id=end_id,
-        pad_id=PAD_ID,
-        sequence=tf.tile(tf.range(copies), [tf.shape(logits)[0]]),
-        should_stop=None if tokenizer is None else _ends_with(stop, tokenizer),
-    )
+        Returns:
+            float logits `(B, V)` of the token behind each row; the cache, a
+            `keras_lm.layers.DecoderCache` with room for N more; and what stands before the answers.
+        """
+
+    @abc.abstractmethod
+    def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Reads one more token of each row, see `keras_lm.generation.Decoder`."""
+
+    def reorder(self, cache: Any, rows: Tensor) -> Any:
+        """Moves beams of the same row, see `keras_lm.generation.beam_search`."""
+        return cache.of_beams(rows)
+
+    def answers(
+        self, structure: Structure, token_ids: Tensor, lengths: Tensor, request: Request
+    ) -> Answers:
+        """Reads rows and goes on.
+
+        Args:
+            structure: see there.
+            token_ids: as `read` takes them.
+            lengths: see there.
+            request: what the model has room for.
+        """
+        logits_BV, cache, prompt = self.read(token_ids, lengths, room_for(request.options))
+        if structure.num_beams > 1:
+            return self._search(structure, self._known(logits_BV), cache, prompt, request)
+        decoder = self._decoder(structure, prompt, request)
+        decoding, cache = self._start(decoder, logits_BV, cache, request)
+        found = decoder.go_on(decoding, cache)[0].found
+        score_R = tf.reduce_sum(found.log_probs, -1)
+        return Answers(found.token_ids, found.lengths, found.reasons, score_R, found.log_probs)
+
+    def _start(
+        self, decoder: generation.Decoder, logits: Tensor, cache: Any, request: Request
+    ) -> tuple[generation.Decoding, Any]:
+        copied = functools.partial(_copies, copies=request.copies)
+        decoding = decoder.start(copied(self._known(logits)))
+        return decoding, tf.nest.map_structure(copied, cache)
+
+    def _decoder(
+        self, structure: Structure, prompt: generation.Prompt, request: Request
+    ) -> generation.Decoder:
+        """Returns what decodes the R rows."""
+        copied = functools.partial(_copies, copies=request.copies)
+        return generation.Decoder(
+            self._known_step,
+            options=generation.Options(*map(copied, request.options)),
+            buffer_length=room_for(request.options),
+            end_id=self.end_id,
+            pad_id=PAD_ID,
+            sequence=tf.tile(tf.range(request.copies), [tf.size(prompt.lengths)]),
+            should_stop=self._ends_with(request.stop),
+            prompt=generation.Prompt(*map(copied, prompt)),
+            rules=structure.rules,
+            scores=request.scores,
+        )
+
+    def _graph_of(self, structure: Structure) -> Any:
+        """`answers` as a graph that is traced once."""
+        return graph(lambda *inputs: self.answers(structure, *inputs), *SIGNATURE)
+
+    def _stream_graphs_of(self, structure: Structure) -> tuple[Any, Any]:
+        """`answers` in pieces: what takes the first token, and what takes more of them.
+
+        The first takes what `answers` takes and returns a `keras_lm.generation.Decoding`, the cache
+        and the prompt; the second takes these, the request and an int32 scalar, so many tokens at
+        most, and returns decoding and cache. Each is traced once.
+        """
+
+        def start(token_ids: Tensor, lengths: Tensor, request: Request) -> Any:
+            logits_BV, cache, prompt = self.read(token_ids, lengths, room_for(request.options))
+            decoder = self._decoder(structure, prompt, request)
+            return *self._start(decoder, logits_BV, cache, request), prompt
+
+        def go_on(decoding: Any, cache: Any, prompt: Any, request: Request, more: Tensor) -> Any:
+            return self._decoder(structure, prompt, request).go_on(decoding, cache, more)
+
+        first = graph(start, *SIGNATURE)
+        begun = first.get_concrete_function().structured_outputs
+        specs = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype), begun)
+        return first, graph(go_on, *specs, SIGNATURE[-1], tf.TensorSpec([], "int32"))
+
+    def _search(
+        self,
+        structure: Structure,
+        logits: Tensor,
+        cache: Any,
+        prompt: generation.Prompt,
+        request: Request,
+    ) -> Answers:
+        found = generation.beam_search(
+            logits,
+            cache,
+            self._known_step,
+            num_beams=structure.num_beams,
+            options=request.options,
+            beam_options=request.beams,
+            buffer_length=room_for(request.options),
+            end_id=self.end_id,
+            pad_id=PAD_ID,
+            should_stop=self._ends_with(request.stop),
+            prompt=prompt,
+            rules=structure.rules,
+            reorder=self.reorder,
+        )
+
+        def best(x: Tensor) -> Tensor:
+            x = x[:, : request.copies]
+            return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))
+
+        return Answers(
+            *(best(getattr(found, name)) for name in Answers._fields)  # the same names
+        )
+
+    def _known(self, logits: Tensor) -> Tensor:
+        # A vocabulary may be padded beyond the tokenizer's; what has no text is never drawn.
+        known = logits.shape[-1] if self.tokenizer is None else self.tokenizer.vocab_size
+        return logits[:, :known]
+
+    def _known_step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        logits_RV, cache = self.step(token_ids, cache)
+        return self._known(logits_RV), cache
+
+    def _ends_with(self, stop: Tensor) -> Any:
+        """Gives the decode loop's hook: does the newest text match `stop`?"""
+        if self.tokenizer is None:
+            return None
+
+        def text_so_far(token_ids: Tensor, lengths: Tensor) -> Tensor:
+            real = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+            piece = tf.gather(self.tokenizer.token_bytes, tf.maximum(token_ids, 0))
+            return tf.strings.reduce_join(tf.where(real, piece, ""), axis=1)
+
+        def should_stop(token_ids: Tensor, lengths: Tensor) -> Tensor:
+            def search() -> Tensor:
+                text = text_so_far(token_ids, lengths)
+                shorter = tf.strings.regex_replace(text, stop, "", replace_global=False)
+                return tf.strings.length(shorter) < tf.strings.length(text)
+
+            return tf.cond(tf.equal(stop, ""), lambda: tf.zeros_like(lengths, "bool"), search)
+
+        return should_stop
 
 
-def _ends_with(stop: Tensor, tokenizer: Any) -> Any:
-    """Gives the decode loop's hook: does the newest text match `stop`?"""
-
-    def text_so_far(token_ids: Tensor, lengths: Tensor) -> Tensor:
-        real = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
-        piece = tf.gather(tokenizer.token_bytes, tf.maximum(token_ids, 0))
-        return tf.strings.reduce_join(tf.where(real, piece, ""), axis=1)
-
-    def should_stop(token_ids: Tensor, lengths: Tensor) -> Tensor:
-        def search() -> Tensor:
-            text = text_so_far(token_ids, lengths)
-            shorter = tf.strings.regex_replace(text, stop, "", replace_global=False)
-            return tf.strings.length(shorter) < tf.strings.length(text)
-
-        return tf.cond(tf.equal(stop, ""), lambda: tf.zeros_like(lengths, "bool"), search)
-
-    return should_stop
+def _copies(x: Tensor, copies: Tensor) -> Tensor:
+    rows = tf.repeat(x, copies, axis=0)
+    rows.set_shape([None, *x.shape[1:]])
+    return rows

@@ -6,14 +6,18 @@ B rows that are read, C copies of each.
 import operator
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_lm import generation
+from keras_lm.models.continuation import Continuation, Request, Structure
+from keras_lm.models.generation_options import part_options
 from keras_lm.models.interface import as_text
+
+Tensor = Any
 
 
 class Batch(NamedTuple):
@@ -66,6 +70,17 @@ def as_batch(what: str, given: Any) -> Batch:
 
 def _is_id(item: Any) -> bool:
     return isinstance(item, (int, np.integer)) and not isinstance(item, bool)
+
+
+def as_one_text(what: str, given: Any) -> str:
+    """Returns a text.
+
+    Raises:
+        TypeError: it is none. `what` names it.
+    """
+    if not isinstance(given, (str, bytes)):
+        raise TypeError(f"{what} must be a text. Received: {type(given).__name__} {given!r:.80}")
+    return as_text(given)
 
 
 def as_stops(stop: str | Sequence[str], what: str, is_text: bool) -> list[str]:
@@ -143,54 +158,120 @@ def new_tokens(
     return wanted
 
 
+class Answer(NamedTuple):
+    """What a model answered to a row, with scores.
+
+    Attributes:
+        output: what `generate` returns where no scores are asked for: str, or list of int.
+        score: of a beam search the score that it ranks by, see `keras_lm.generation.Beams`; else
+            the log-probability of the new tokens, an end token included.
+        token_ids: the new tokens, a list of int, without an end token.
+        log_probs: list of float, the log-probability of each of them, and of the end token behind
+            them if there was one, in the softmax of the model's own logits.
+    """
+
+    output: Any
+    score: float
+    token_ids: list[int]
+    log_probs: list[float]
+
+
 def ask(
-    graph: Callable[..., generation.Generated],
+    continuation: Continuation,
     rows: list[list[int]],
     max_new_tokens: list[int],
     *,
+    vocab_size: int,
     num_return_sequences: int,
     stop: list[str],
-    temperature: float | Sequence[float] | None,
-    seed: int | Sequence[int] | None,
+    scores: bool = False,
     **options: Any,
-) -> list[list[int]]:
+) -> list[Answer]:
     """Checks the options and calls the graph.
 
     Args:
-        graph: takes what `keras_lm.models.continuation.SIGNATURE` says.
+        continuation: what answers.
         rows: B lists of at least one id.
         max_new_tokens: of each row.
+        vocab_size: the model's.
         num_return_sequences: C.
         stop: texts at which an answer ends.
-        temperature: as `generate` takes it, and so the rest.
-        seed: see there.
-        **options: see there.
+        scores: whether scores are wanted; they are 0 if not.
+        **options: `keras_lm.models.generation_options.GenerationOptions`.
 
     Returns:
-        New ids of B x C rows, those of one row together.
+        B x C answers, those of one row together; their output is the new ids.
+    """
+    structure, request = as_request(
+        continuation,
+        rows,
+        max_new_tokens,
+        vocab_size=vocab_size,
+        num_return_sequences=num_return_sequences,
+        stop=stop,
+        scores=scores,
+        **options,
+    )
+    found = continuation.graph_of(structure)(*as_tensors(rows), request)
+    answers = []
+    fields = (found.token_ids, found.lengths, found.reasons, found.scores, found.log_probs)
+    for ids, length, reason, score, log_probs in zip(*(x.numpy() for x in fields), strict=True):
+        new = ids[:length].tolist()
+        scored = length + (reason == generation.Reason.END_TOKEN)
+        answers.append(Answer(new, float(score), new, log_probs[:scored].tolist()))
+    return answers
+
+
+def as_request(
+    continuation: Continuation,
+    rows: list[list[int]],
+    max_new_tokens: list[int],
+    *,
+    vocab_size: int,
+    num_return_sequences: int,
+    stop: list[str],
+    scores: bool,
+    seed: int | Sequence[int] | None = None,
+    **options: Any,
+) -> tuple[Structure, Request]:
+    """Checks what `ask` is asked for.
+
+    Returns:
+        What is fixed in the graph, and what it is called with.
     """
     copies = operator.index(num_return_sequences)
     if copies < 1:
         raise ValueError(f"num_return_sequences must be positive. Received: {copies}")
-    if copies > 1 and temperature is None:
-        temperature = 1.0
+    tokenizer = continuation.tokenizer
+    parted = part_options(
+        options,
+        # What has no text can't be written.
+        vocab_size=vocab_size if tokenizer is None else tokenizer.vocab_size,
+        num_return_sequences=copies,
+        tokenizer=tokenizer,
+    )
+    of_rows = parted.of_rows
+    if copies > 1 and parted.structure.num_beams == 1:
+        of_rows = {"temperature": 1.0, **of_rows}
     if seed is None:
         seed = [secrets.randbits(63) for _ in rows]
-    asked = generation.validate_options(
-        len(rows), max_new_tokens=max_new_tokens, temperature=temperature, seed=seed, **options
-    )
-    found = graph(
-        tf.ragged.constant(rows, "int32", ragged_rank=1).to_tensor(0),
-        tf.constant([len(row) for row in rows]),
-        asked,
-        tf.constant(copies),
+    request = Request(
+        options=generation.validate_options(
+            len(rows), max_new_tokens=max_new_tokens, seed=seed, **of_rows
+        ),
+        beams=generation.validate_beam_options(len(rows), **parted.of_beams),
+        copies=tf.constant(copies),
         # Punctuation that Python escapes is escaped the same in TensorFlow's regular expressions.
-        tf.constant("|".join(map(re.escape, stop))),
+        stop=tf.constant("|".join(map(re.escape, stop))),
+        scores=tf.constant(bool(scores)),
     )
-    return [
-        row[:count].tolist()
-        for row, count in zip(found.token_ids.numpy(), found.lengths.numpy(), strict=True)
-    ]
+    return parted.structure, request
+
+
+def as_tensors(rows: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Pads rows on the right: int32 `(B, T)` and the length of each, int32 `(B,)`."""
+    ids = tf.ragged.constant(rows, "int32", ragged_rank=1).to_tensor(0)
+    return ids, tf.constant([len(row) for row in rows])
 
 
 def decode_before_stop(

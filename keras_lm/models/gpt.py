@@ -8,16 +8,17 @@ before the sublayers and one more behind the last (section 2.3), GELU by its tan
 B batch, T length, S positions of the cache, D hidden size, V vocabulary.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
 
 from keras_lm.layers import DecoderCache, StartCache, TextEmbedding, TransformerDecoder
 from keras_lm.layers.building import build_once
+from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
-from keras_lm.models.prompts import generate
+from keras_lm.models.prompts import generate, stream
 from keras_lm.models.scoring import Scores, TextScorer, score_texts
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.training import LanguageModel
@@ -187,17 +188,15 @@ class GPT(LanguageModel):
         *,
         max_new_tokens: int | Sequence[int] | None = None,
         num_return_sequences: int = 1,
-        temperature: float | Sequence[float] | None = None,
-        top_k: int | Sequence[int] = 0,
-        top_p: float | Sequence[float] = 1.0,
-        seed: int | Sequence[int] | None = None,
         stop: str | Sequence[str] = (),
+        return_scores: bool = False,
+        **options: Unpack[GenerationOptions],
     ) -> Any:
         """Continues prompts.
 
-        Greedy, unless `temperature`, `top_k`, `top_p` or several sequences are asked for. A prompt
-        gives the same text whatever prompts are beside it, up to rounding of the logits. Options
-        that are lists have a value for each prompt.
+        Greedy, unless beams, draws or several sequences are asked for. A prompt gives the same
+        text whatever prompts are beside it, up to rounding of the logits. Options that are lists
+        have a value for each prompt.
 
         Args:
             prompts: a text, several texts, a list of ids, or several lists of ids. An empty prompt
@@ -206,19 +205,15 @@ class GPT(LanguageModel):
             max_new_tokens: tokens of the continuation, for all or a list; instead of `max_length`.
                 Neither: 50, or as many as fit.
             num_return_sequences: continuations of each prompt.
-            temperature: divides the logits; 0 is greedy. None: 1 where something else asks for
-                sampling, else 0.
-            top_k: draws from the `top_k` likeliest tokens; 0: from all (Fan et al. 2018,
-                arXiv:1805.04833).
-            top_p: draws from the likeliest tokens that together hold this probability (Holtzman et
-                al. 2020, arXiv:1904.09751).
-            seed: of the draws. None: another for each prompt at each call.
             stop: a text or texts at which a continuation ends; they are not part of it. With
                 prompts of text only.
+            return_scores: whether each answer comes with its scores.
+            **options: see `keras_lm.models.generation_options.GenerationOptions`.
 
         Returns:
-            Prompt and continuation, of the prompts' kind: str or list of ids; with several
-            sequences a list of them; for several prompts a list of these.
+            Prompt and continuation, of the prompts' kind: str or list of ids, or with scores a
+            `keras_lm.models.generation_request.Answer`; with several sequences a list of them; for
+            several prompts a list of these.
 
         Raises:
             ValueError: no tokenizer for prompts of text; no prompt; an id outside the vocabulary; a
@@ -234,10 +229,49 @@ class GPT(LanguageModel):
             max_new_tokens=max_new_tokens,
             num_return_sequences=num_return_sequences,
             stop=stop,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
+            return_scores=return_scores,
+            **options,
+        )
+
+    def stream(
+        self,
+        prompt: str,
+        max_length: int | None = None,
+        *,
+        max_new_tokens: int | None = None,
+        tokens_per_step: int = 8,
+        stop: str | Sequence[str] = (),
+        **options: Unpack[GenerationOptions],
+    ) -> Iterator[str]:
+        """Continues a prompt, piece by piece.
+
+        Args:
+            prompt: a text; an empty one begins a new document.
+            max_length: as of `generate`; and so the rest.
+            max_new_tokens: see there.
+            tokens_per_step: how many tokens are generated at once, in one call of a graph. The
+                first piece comes after one.
+            stop: see there.
+            **options: see there; a beam search has nothing to give before its end.
+
+        Returns:
+            An iterator of str, pieces of whole characters. Joined they are what `generate` adds to
+            the prompt.
+
+        Raises:
+            ValueError: as of `generate`; a beam search; `tokens_per_step` below 1.
+            TypeError: an option of another kind; a prompt that is no text.
+        """
+        self.require_head("stream()", "causal_lm")
+        return stream(
+            self,
+            made_once(TextGenerator, self, self.require_tokenizer("stream()")),
+            prompt,
+            max_length=max_length,
+            max_new_tokens=max_new_tokens,
+            tokens_per_step=tokens_per_step,
+            stop=stop,
+            **options,
         )
 
     def score(self, texts: str | Sequence[str], batch_size: int = 8) -> Scores:

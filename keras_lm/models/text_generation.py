@@ -11,15 +11,14 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import SIGNATURE, continue_rows, room_for
-from keras_lm.models.interface import graph
+from keras_lm.models.continuation import PLAIN, Continuation, Structure, clamped
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 
 Tensor = Any
 
 
-class TextGenerator:
-    """A causal model with `prefill` and `step`; writes no variable, so calls may run concurrently.
+class TextGenerator(Continuation):
+    """A causal model with `prefill` and `step`.
 
     Args:
         model: a causal `LanguageModel`.
@@ -27,47 +26,26 @@ class TextGenerator:
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.end_id = None if tokenizer is None else tokenizer.end_id
-        self.continue_ids = graph(self._continue_ids, *SIGNATURE)
+        super().__init__(tokenizer, None if tokenizer is None else tokenizer.end_id)
+        self.model = model
 
-    def _continue_ids(
-        self, token_ids: Tensor, lengths: Tensor, options: Any, copies: Tensor, stop: Tensor
-    ) -> generation.Generated:
-        """Continues prompts of ids that were checked.
+    def read(
+        self, token_ids: Tensor, lengths: Tensor, room: Tensor
+    ) -> tuple[Tensor, Any, generation.Prompt]:
+        """Reads prompts; see `Continuation`."""
+        logits_BV, cache = self.model.prefill(token_ids, lengths, tf.shape(token_ids)[1] + room)
+        return logits_BV, cache, generation.Prompt(token_ids, lengths)
 
-        Args:
-            token_ids: int32 `(B, T)`, padded on the right.
-            lengths: int32 `(B,)`, at least 1.
-            options: `keras_lm.generation.Options`; a prompt and its new tokens fit into the model.
-            copies: of each prompt, see `continue_rows`.
-            stop: see `continue_rows`.
-
-        Returns:
-            `keras_lm.generation.Generated`, see `continue_rows`.
-        """
-        cache_length = tf.shape(token_ids)[1] + room_for(options)
-        logits_BV, cache = self.model.prefill(token_ids, lengths, cache_length)
-        return continue_rows(
-            logits_BV,
-            cache,
-            self.model.step,
-            tokenizer=self.tokenizer,
-            end_id=self.end_id,
-            options=options,
-            copies=copies,
-            stop=stop,
-        )
+    def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Reads one more token of each row."""
+        return self.model.step(token_ids, cache)
 
     def answer_ids(
         self,
         token_ids: Tensor,
         lengths: Tensor,
-        max_new_tokens: Tensor,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
+        options: generation.Options,
+        structure: Structure = PLAIN,
     ) -> dict[str, Tensor]:
         """Continues rows of ids of any length; options are brought into range.
 
@@ -77,11 +55,8 @@ class TextGenerator:
         Args:
             token_ids: int32 `(B, T)`, padded on the right.
             lengths: int32 `(B,)`.
-            max_new_tokens: int32 `(B,)`.
-            temperature: float32 `(B,)`.
-            top_k: int32 `(B,)`.
-            top_p: float32 `(B,)`.
-            seed: int64 `(B,)`.
+            options: `keras_lm.generation.Options` of any values.
+            structure: of one beam.
 
         Returns:
             `token_ids` int32 `(B, N)`, the new ones, padded with -1; `count` int32 `(B,)`, how many
@@ -90,54 +65,88 @@ class TextGenerator:
         inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
         token_ids = tf.where(inside, token_ids, self.end_id)
         lengths = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
-        asked = generation.greedy_options(max_new_tokens)._replace(
-            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
-        return self._answer(tf.RaggedTensor.from_tensor(token_ids, lengths), asked)
+        rows = tf.RaggedTensor.from_tensor(token_ids, lengths)
+        found, status_B = self._answer(rows, options, structure)
+        return {"token_ids": found.token_ids, "count": found.lengths, "status": status_B}
 
     def answer_text(
-        self,
-        prompt: Tensor,
-        max_new_tokens: Tensor,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
+        self, prompt: Tensor, options: generation.Options, structure: Structure = PLAIN
     ) -> dict[str, Tensor]:
         """Continues prompts of any length; options are brought into range.
 
         Args:
             prompt: string `(B,)`; of one that is too long the end is read.
-            max_new_tokens: this and the others as of `answer_ids`.
-            temperature: see there.
-            top_k: see there.
-            top_p: see there.
-            seed: see there.
+            options: as of `answer_ids`.
+            structure: see there.
 
         Returns:
             `text` string `(B,)`, prompt and continuation; `completion` string `(B,)`; `count` and
             `status` as of `answer_ids`.
         """
+        ids, cut_B = self._ids(prompt)
+        found, status_B = self._answer(ids, options, structure)
+        completion = self.tokenizer.detokenize(found.token_ids, continues=tf.not_equal(prompt, ""))
+        return {
+            "text": tf.strings.join([prompt, completion]),
+            "completion": completion,
+            "count": found.lengths,
+            "status": tf.bitwise.bitwise_or(status_B, cut_B),
+        }
+
+    def search_text(
+        self,
+        prompt: Tensor,
+        options: generation.Options,
+        beams: generation.BeamOptions,
+        structure: Structure,
+    ) -> dict[str, Tensor]:
+        """Looks for the likeliest continuations; options are brought into range.
+
+        Args:
+            prompt: as of `answer_text`.
+            options: see there; what says how to draw is not read.
+            beams: `keras_lm.generation.BeamOptions` of any values.
+            structure: of K beams.
+
+        Returns:
+            `text` string `(B, K)`, the best first; `completion` string `(B, K)`; `scores` float32
+            `(B, K)`, see `keras_lm.generation.Beams`; `count` int32 `(B, K)`; `status` int32
+            `(B,)`.
+        """
+        ids, cut_B = self._ids(prompt)
+        found, status_B = self._answer(ids, options, structure, beams)
+        before = tf.repeat(prompt, structure.num_beams)
+        completion = self.tokenizer.detokenize(found.token_ids, continues=tf.not_equal(before, ""))
+
+        def per_beam(x: Tensor) -> Tensor:
+            return tf.reshape(x, [-1, structure.num_beams])
+
+        return {
+            "text": per_beam(tf.strings.join([before, completion])),
+            "completion": per_beam(completion),
+            "scores": per_beam(found.scores),
+            "count": per_beam(found.lengths),
+            "status": tf.bitwise.bitwise_or(status_B, cut_B),
+        }
+
+    def _ids(self, prompt: Tensor) -> tuple[Any, Tensor]:
+        """Ragged ids of what is read of prompts, and `CUT` for those that were cut."""
         limit = BYTES_PER_TOKEN * self.model.max_length
         size_B = tf.strings.length(prompt)
         # Not substr(-limit): a prompt shorter than that would be an error.
         read = tf.strings.substr(
             prompt, tf.maximum(size_B - limit, 0), tf.fill([tf.size(size_B)], limit)
         )
-        asked = generation.greedy_options(max_new_tokens)._replace(
-            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
-        answer = self._answer(self.tokenizer.tokenize(read), asked)
-        cut_B = CUT * tf.cast(size_B > limit, "int32")
-        completion = self.tokenizer.detokenize(answer["token_ids"], continues=size_B > 0)
-        return {
-            "text": tf.strings.join([prompt, completion]),
-            "completion": completion,
-            "count": answer["count"],
-            "status": tf.bitwise.bitwise_or(answer["status"], cut_B),
-        }
+        return self.tokenizer.tokenize(read), CUT * tf.cast(size_B > limit, "int32")
 
-    def _answer(self, ids: Any, options: generation.Options) -> dict[str, Tensor]:
+    def _answer(
+        self,
+        ids: Any,
+        options: generation.Options,
+        structure: Structure,
+        beams: generation.BeamOptions | None = None,
+    ) -> tuple[Any, Tensor]:
+        """The `Answers` to rows of ids of any length, and their status."""
         max_length = self.model.max_length
         # New tokens may take half of the model's length from a long prompt, and no more.
         wanted_B = tf.clip_by_value(options.max_new_tokens, 1, max(max_length // 2, 1))
@@ -151,18 +160,8 @@ class TextGenerator:
         value_N = tf.concat([tf.cast(ids.flat_values, "int32"), [self.end_id]], 0)
         real_BT = (place_BT < kept_B[:, None]) & ~begins_B[:, None]
         index_BT = tf.where(real_BT, first_B[:, None] + place_BT, tf.size(value_N) - 1)
-        asked, status_B = generation.clamp_options(
-            options, limit=tf.maximum(max_length - lengths_B, 1)
+        asked, status_B = clamped(
+            structure, options, beams, limit=tf.maximum(max_length - lengths_B, 1)
         )
-        found = self.continue_ids(
-            tf.gather(value_N, index_BT),
-            lengths_B,
-            asked,
-            tf.constant(1),
-            tf.constant(""),
-        )
-        return {
-            "token_ids": found.token_ids,
-            "count": found.lengths,
-            "status": status_B + CUT * tf.cast(kept_B < given_B, "int32"),
-        }
+        found = self.graph_of(structure)(tf.gather(value_N, index_BT), lengths_B, asked)
+        return found, status_B + CUT * tf.cast(kept_B < given_B, "int32")

@@ -11,8 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import SIGNATURE, continue_rows, room_for
-from keras_lm.models.interface import graph
+from keras_lm.models.continuation import PLAIN, Continuation, Structure, clamped
 from keras_lm.models.limits import CUT
 from keras_lm.models.source_rows import SourceRows
 
@@ -23,8 +22,8 @@ Tensor = Any
 LONGER_THAN_SOURCE = 50
 
 
-class TextToText:
-    """An encoder-decoder model with `prefill` and `step`; calls may run concurrently.
+class TextToText(Continuation):
+    """An encoder-decoder model with `prefill` and `step`.
 
     Args:
         model: a `Transformer`; its `start_ids` and `end_id` must be known.
@@ -32,49 +31,29 @@ class TextToText:
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model, self.tokenizer = model, tokenizer
-        self.start_ids, self.end_id = model.start_ids, model.end_id
+        super().__init__(tokenizer, model.end_id)
+        self.model, self.start_ids = model, model.start_ids
         self.rows: Any = None if tokenizer is None else SourceRows(tokenizer, model.max_length)
-        self.targets = graph(self._targets, *SIGNATURE)
 
-    def _targets(
-        self, token_ids: Tensor, lengths: Tensor, options: Any, copies: Tensor, stop: Tensor
-    ) -> generation.Generated:
-        """Gives the targets of sources of ids that were checked.
-
-        Args:
-            token_ids: int32 `(B, S)`, padded on the right.
-            lengths: int32 `(B,)`, at least 1.
-            options: `keras_lm.generation.Options`; P and the new tokens fit into the model.
-            copies: of each target, see `continue_rows`.
-            stop: see `continue_rows`.
-
-        Returns:
-            `keras_lm.generation.Generated`, see `continue_rows`.
-        """
+    def read(
+        self, token_ids: Tensor, lengths: Tensor, room: Tensor
+    ) -> tuple[Tensor, Any, generation.Prompt]:
+        """Reads sources, and what targets begin with; see `Continuation`."""
         start_BP = tf.tile(tf.constant([self.start_ids]), [tf.shape(token_ids)[0], 1])
-        cache_length = len(self.start_ids) + room_for(options)
-        logits_BV, cache = self.model.prefill(token_ids, lengths, start_BP, cache_length)
-        return continue_rows(
-            logits_BV,
-            cache,
-            self.model.step,
-            tokenizer=self.tokenizer,
-            end_id=self.end_id,
-            options=options,
-            copies=copies,
-            stop=stop,
-        )
+        first = len(self.start_ids)
+        logits_BV, cache = self.model.prefill(token_ids, lengths, start_BP, first + room)
+        return logits_BV, cache, generation.Prompt(start_BP, tf.fill(tf.shape(lengths), first))
+
+    def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Reads one more token of each target."""
+        return self.model.step(token_ids, cache)
 
     def answer_ids(
         self,
         token_ids: Tensor,
         lengths: Tensor,
-        max_new_tokens: Tensor,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
+        options: generation.Options,
+        structure: Structure = PLAIN,
     ) -> dict[str, Tensor]:
         """Gives the targets of rows of ids of any length; options are brought into range.
 
@@ -85,11 +64,8 @@ class TextToText:
         Args:
             token_ids: int32 `(B, S)`, padded on the right, special tokens included.
             lengths: int32 `(B,)`.
-            max_new_tokens: int32 `(B,)`.
-            temperature: float32 `(B,)`.
-            top_k: int32 `(B,)`.
-            top_p: float32 `(B,)`.
-            seed: int64 `(B,)`.
+            options: `keras_lm.generation.Options` of any values.
+            structure: of one beam.
 
         Returns:
             `token_ids` int32 `(B, N)`, padded with -1; `count` int32 `(B,)`, how many they are;
@@ -106,55 +82,79 @@ class TextToText:
         token_ids = tf.where(given_B[:, None] > 0, token_ids, closing_id)
         lengths_B = tf.clip_by_value(given_B, 1, max_length)
         width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
-        asked = generation.greedy_options(max_new_tokens)._replace(
-            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
-        return self._answer(token_ids[:, :width], lengths_B, given_B > max_length, asked)
+        rows = token_ids[:, :width], lengths_B, given_B > max_length
+        found, status_B = self._answer(rows, options, structure)
+        return {"token_ids": found.token_ids, "count": found.lengths, "status": status_B}
 
     def answer_text(
         self,
         text: Tensor,
-        max_new_tokens: Tensor | None,
-        temperature: Tensor,
-        top_k: Tensor,
-        top_p: Tensor,
-        seed: Tensor,
+        options: generation.Options | None = None,
+        structure: Structure = PLAIN,
     ) -> dict[str, Tensor]:
         """Gives the targets of texts of any length; options are brought into range.
 
         Args:
             text: string `(B,)`; of one that is too long the start is read.
-            max_new_tokens: this and the others as of `answer_ids`. None: `LONGER_THAN_SOURCE` more
-                than the source has, or as many as fit.
-            temperature: see there.
-            top_k: see there.
-            top_p: see there.
-            seed: see there.
+            options: as of `answer_ids`. None: the likeliest tokens, at most `LONGER_THAN_SOURCE`
+                more than the source has.
+            structure: as of `answer_ids`.
 
         Returns:
             `target` string `(B,)`; `count` and `status` as of `answer_ids`.
         """
-        token_ids, lengths_B, cut_B = self.rows.read(text)
-        if max_new_tokens is None:
-            max_new_tokens = tf.minimum(lengths_B + LONGER_THAN_SOURCE, self._room)
-        asked = generation.greedy_options(max_new_tokens)._replace(
-            temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
-        answer = self._answer(token_ids, lengths_B, cut_B, asked)
-        target = self.tokenizer.detokenize(answer.pop("token_ids"))
-        return {"target": target, **answer}
+        rows = self.rows.read(text)
+        if options is None:
+            limit_B = tf.minimum(rows[1] + LONGER_THAN_SOURCE, self._room)
+            options = generation.greedy_options(limit_B)
+        found, status_B = self._answer(rows, options, structure)
+        target = self.tokenizer.detokenize(found.token_ids)
+        return {"target": target, "count": found.lengths, "status": status_B}
+
+    def search_text(
+        self,
+        text: Tensor,
+        options: generation.Options,
+        beams: generation.BeamOptions,
+        structure: Structure,
+    ) -> dict[str, Tensor]:
+        """Looks for the likeliest targets; options are brought into range.
+
+        Args:
+            text: as of `answer_text`.
+            options: see there; what says how to draw is not read.
+            beams: `keras_lm.generation.BeamOptions` of any values.
+            structure: of K beams.
+
+        Returns:
+            `target` string `(B, K)`, the best first; `scores` float32 `(B, K)`, see
+            `keras_lm.generation.Beams`; `count` int32 `(B, K)`; `status` int32 `(B,)`.
+        """
+        found, status_B = self._answer(self.rows.read(text), options, structure, beams)
+
+        def per_beam(x: Tensor) -> Tensor:
+            return tf.reshape(x, [-1, structure.num_beams])
+
+        return {
+            "target": per_beam(self.tokenizer.detokenize(found.token_ids)),
+            "scores": per_beam(found.scores),
+            "count": per_beam(found.lengths),
+            "status": status_B,
+        }
 
     @property
     def _room(self) -> int:
         return max(self.model.max_length - len(self.start_ids), 1)
 
     def _answer(
-        self, token_ids: Tensor, lengths: Tensor, cut: Tensor, options: generation.Options
-    ) -> dict[str, Tensor]:
-        asked, status_B = generation.clamp_options(options, limit=self._room)
-        found = self.targets(token_ids, lengths, asked, tf.constant(1), tf.constant(""))
-        return {
-            "token_ids": found.token_ids,
-            "count": found.lengths,
-            "status": status_B + CUT * tf.cast(cut, "int32"),
-        }
+        self,
+        rows: tuple[Tensor, Tensor, Tensor],
+        options: generation.Options,
+        structure: Structure,
+        beams: generation.BeamOptions | None = None,
+    ) -> tuple[Any, Tensor]:
+        """The `Answers` to rows, their lengths and whether they were cut; and their status."""
+        token_ids, lengths_B, cut_B = rows
+        asked, status_B = clamped(structure, options, beams, limit=self._room)
+        found = self.graph_of(structure)(token_ids, lengths_B, asked)
+        return found, status_B + CUT * tf.cast(cut_B, "int32")

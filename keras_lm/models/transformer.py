@@ -7,8 +7,8 @@ B batch, S length of the source, T length of the target, C positions of the cach
 vocabulary.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Unpack
 
 import keras
 import tensorflow as tf
@@ -24,10 +24,11 @@ from keras_lm.layers import (
 )
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.pair_scoring import PairScorer, score_pairs
 from keras_lm.models.scoring import Scores
-from keras_lm.models.sources import generate
+from keras_lm.models.sources import generate, stream
 from keras_lm.models.text_to_text import TextToText
 from keras_lm.training import LanguageModel
 
@@ -303,17 +304,15 @@ class Transformer(LanguageModel):
         *,
         max_new_tokens: int | Sequence[int] | None = None,
         num_return_sequences: int = 1,
-        temperature: float | Sequence[float] | None = None,
-        top_k: int | Sequence[int] = 0,
-        top_p: float | Sequence[float] = 1.0,
-        seed: int | Sequence[int] | None = None,
         stop: str | Sequence[str] = (),
+        return_scores: bool = False,
+        **options: Unpack[GenerationOptions],
     ) -> Any:
         """Gives the targets of sources.
 
-        Greedy, unless `temperature`, `top_k`, `top_p` or several sequences are asked for. A source
-        gives the same target whatever sources are beside it, up to rounding of the logits. Options
-        that are lists have a value for each source.
+        Greedy, unless beams, draws or several sequences are asked for. A source gives the same
+        target whatever sources are beside it, up to rounding of the logits. Options that are lists
+        have a value for each source.
 
         Args:
             sources: a text, several texts, a list of ids, or several lists of ids, which are read
@@ -322,20 +321,16 @@ class Transformer(LanguageModel):
             max_new_tokens: tokens of a target without those, for all or a list; instead of
                 `max_length`. Neither: 50 more than the source has (section 6.1), or as many as fit.
             num_return_sequences: targets of each source.
-            temperature: divides the logits; 0 is greedy. None: 1 where something else asks for
-                sampling, else 0.
-            top_k: draws from the `top_k` likeliest tokens; 0: from all (Fan et al. 2018,
-                arXiv:1805.04833).
-            top_p: draws from the likeliest tokens that together hold this probability (Holtzman et
-                al. 2020, arXiv:1904.09751).
-            seed: of the draws. None: another for each source at each call.
             stop: a text or texts at which a target ends; they are not part of it. With sources of
                 text only.
+            return_scores: whether each answer comes with its scores.
+            **options: see `keras_lm.models.generation_options.GenerationOptions`.
 
         Returns:
             Targets, without the tokens that they begin with and the one that ends them, of the
-            sources' kind: str or list of ids; with several sequences a list of them; for several
-            sources a list of these.
+            sources' kind: str or list of ids, or with scores a
+            `keras_lm.models.generation_request.Answer`; with several sequences a list of them; for
+            several sources a list of these.
 
         Raises:
             ValueError: no tokenizer for sources of text; no source; an id outside the vocabulary; a
@@ -352,10 +347,47 @@ class Transformer(LanguageModel):
             max_new_tokens=max_new_tokens,
             num_return_sequences=num_return_sequences,
             stop=stop,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
+            return_scores=return_scores,
+            **options,
+        )
+
+    def stream(
+        self,
+        source: str,
+        max_length: int | None = None,
+        *,
+        max_new_tokens: int | None = None,
+        tokens_per_step: int = 8,
+        stop: str | Sequence[str] = (),
+        **options: Unpack[GenerationOptions],
+    ) -> Iterator[str]:
+        """Gives the target of a source, piece by piece.
+
+        Args:
+            source: a text.
+            max_length: as of `generate`; and so the others.
+            max_new_tokens: see there.
+            tokens_per_step: how many tokens a call of the graph adds; the first gives one.
+            stop: see there.
+            **options: see there; no beams.
+
+        Returns:
+            An iterator of str, pieces of whole characters. Joined they are what `generate` gives.
+
+        Raises:
+            ValueError: as of `generate`; beams; `tokens_per_step` below 1.
+            TypeError: an option of another kind; a source that is no text.
+        """
+        self.require_head("stream()", "seq2seq")
+        return stream(
+            self,
+            made_once(TextToText, self, self.require_tokenizer("stream()")),
+            source,
+            max_length=max_length,
+            max_new_tokens=max_new_tokens,
+            tokens_per_step=tokens_per_step,
+            stop=stop,
+            **options,
         )
 
     def score(

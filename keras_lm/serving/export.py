@@ -8,7 +8,9 @@ import tempfile
 
 import tensorflow as tf
 
+from keras_lm import generation
 from keras_lm.models import ELECTRAPretrainer
+from keras_lm.models.continuation import PLAIN, Structure
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
 from keras_lm.serving.signatures import (
     Signatures,
@@ -32,6 +34,9 @@ def export(
     top_k: int = 5,
     max_new_tokens: int | None = None,
     pairs: bool = False,
+    num_beams: int = 1,
+    early_stopping: bool | str = False,
+    rules: generation.Rules | None = None,
 ) -> pathlib.Path:
     """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
 
@@ -50,23 +55,26 @@ def export(
     | `generate` | `prompt` and the options | the same |
     | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
     | `score` | `text` | the fields of `keras_lm.models.scoring.Scores`, `status` |
+    | `beam_search` | `prompt` and the options | `text`, `completion`, `scores`, `count`, `status` |
     | of an encoder and a decoder | | |
     | `serving_default` | `text` | `target`, `count`, `status`; greedy |
     | `generate` | `text` and the options | the same |
     | `generate_ids` | `token_ids`, `lengths` and the options | `token_ids`, `count`, `status` |
     | `score` | `text`, `target` | the fields of `Scores`, `status` |
+    | `beam_search` | `text` and the options | `target`, `scores`, `count`, `status` |
     | of a text classifier | | |
     | `serving_default` | `text`; of `pairs` also `text_pair` | `label`, `scores`, `status` |
     | `classify_ids` | `token_ids`, `lengths` | the same |
 
     `text`, `prompt`, `completion`, `target`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on
-    the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`: int32
-    `max_new_tokens` and `top_k`, float32 `temperature` and `top_p`, int64 `seed`. Of a masked LM
-    `tokens` are string `(B, P, k)`, for each mask the likeliest first, and `scores` float32
-    `(B, P, k)`, their probabilities. Of a discriminator `tokens` are string `(B, T)`, those of the
-    text, and `scores` float32 `(B, T)`, the probability of each that it was replaced. Behind a
-    row's last one stand "" and -1. `count`: int32 `(B,)`, masks, tokens, new tokens or labels.
-    `status`: int32 `(B,)`.
+    the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`, are the fields of
+    `keras_lm.generation.Options`; of a beam search those that do not draw, and float32
+    `length_penalty`. What it answers is `(B, num_beams)`, the best first; its `scores` are those of
+    `keras_lm.generation.Beams`. Of a masked LM `tokens` are string `(B, P, k)`, for each mask the
+    likeliest first, and `scores` float32 `(B, P, k)`, their probabilities. Of a discriminator
+    `tokens` are string `(B, T)`, those of the text, and `scores` float32 `(B, T)`, the probability
+    of each that it was replaced. Behind a row's last one stand "" and -1. `count`: int32 `(B,)`,
+    masks, tokens, new tokens or labels. `status`: int32 `(B,)`.
 
     Of a text classifier `label` is string `(B,)`, `scores` float32 `(B, C)`, the probabilities in
     the order of the model's `labels`. Where a text may have several labels, there are `labels`
@@ -86,6 +94,9 @@ def export(
             encoder and a decoder 50 more than the text has; but as many as the model has room for.
         pairs: of a text classifier, whether it takes pairs of texts. Then in rows of ids what
             stands behind the first separator is the second text.
+        num_beams: of a model that generates; above 1 there is a signature `beam_search`.
+        early_stopping: of that: True, False or `"never"`, see `keras_lm.generation.EarlyStopping`.
+        rules: `keras_lm.generation.Rules` for everything that is generated.
 
     Returns:
         The path of the version.
@@ -95,7 +106,8 @@ def export(
             number out of range.
         FileExistsError: the version is there already; versions are never changed.
     """
-    signatures = _signatures(model, top_k, max_new_tokens, pairs)
+    structure = Structure(num_beams, generation.Rules() if rules is None else rules)
+    signatures = _signatures(model, top_k, max_new_tokens, pairs, structure, early_stopping)
     if version is not None and version < 1:
         raise ValueError(f"version must be positive. Received: version={version}")
     directory = pathlib.Path(directory)
@@ -133,7 +145,12 @@ def _next_version(directory: pathlib.Path) -> int:
 
 
 def _signatures(
-    model: LanguageModel, top_k: int, max_new_tokens: int | None, pairs: bool
+    model: LanguageModel,
+    top_k: int,
+    max_new_tokens: int | None,
+    pairs: bool,
+    structure: Structure,
+    early_stopping: bool | str,
 ) -> Signatures:
     if not isinstance(model, LanguageModel):
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
@@ -147,6 +164,16 @@ def _signatures(
     if pairs and not isinstance(model, TextClassifier):
         raise ValueError(
             f"pairs are for a TextClassifier. Received: pairs=True, a {type(model).__name__}"
+        )
+    if structure != PLAIN and not {"causal_lm", "seq2seq"} & set(model.heads):
+        raise ValueError(
+            "num_beams and rules are for a model that generates. "
+            f"Received: heads={model.heads}, {structure}"
+        )
+    if early_stopping is not False and structure.num_beams == 1:
+        raise ValueError(
+            "early_stopping is for num_beams above 1. "
+            f"Received: early_stopping={early_stopping!r}, num_beams=1"
         )
     if isinstance(model, TextClassifier):
         return text_classifier_signatures(model, model.require_tokenizer("export()"), pairs)
@@ -164,17 +191,28 @@ def _signatures(
         if max_new_tokens is None:
             max_new_tokens = min(DEFAULT_NEW_TOKENS, model.max_length - 1)
         _check_new_tokens(max_new_tokens, model.max_length - 1)
-        return generation_signatures(model, tokenizer, max_new_tokens)
+        _check_structure(structure, tokenizer.vocab_size)
+        return generation_signatures(model, tokenizer, max_new_tokens, structure, early_stopping)
     if "seq2seq" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         room = model.max_length - len(model.start_ids)
         _check_new_tokens(1 if max_new_tokens is None else max_new_tokens, room)
-        return text_to_text_signatures(model, tokenizer, max_new_tokens)
+        _check_structure(structure, tokenizer.vocab_size)
+        return text_to_text_signatures(model, tokenizer, max_new_tokens, structure, early_stopping)
     raise ValueError(
         'What can be exported is a TextClassifier, or has a head "masked_lm", "replaced_token", '
         '"causal_lm" or "seq2seq". '
         f"Received: heads={model.heads}"
     )
+
+
+def _check_structure(structure: Structure, vocab_size: int) -> None:
+    if not 1 <= structure.num_beams <= vocab_size:
+        raise ValueError(
+            f"num_beams must be in 1 .. {vocab_size}, the vocabulary. "
+            f"Received: {structure.num_beams}"
+        )
+    structure.rules.check_vocabulary(vocab_size)
 
 
 def _check_new_tokens(max_new_tokens: int, room: int) -> None:

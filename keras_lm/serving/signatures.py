@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_lm import generation
+from keras_lm.models.continuation import PLAIN, Structure
 from keras_lm.models.fill_mask import MaskFiller
 from keras_lm.models.find_replaced import ReplacedFinder
 from keras_lm.models.interface import made_once
@@ -61,49 +63,76 @@ def find_replaced_signatures(model: Any, tokenizer: Any) -> Signatures:
     return {"serving_default": find_replaced, "find_replaced_ids": find_replaced_ids}
 
 
-def options() -> list[tf.TensorSpec]:
+def options(*left_out: str) -> list[tf.TensorSpec]:
     """What each row of a generation may ask for."""
-    return [
-        rows("int32", "max_new_tokens"),
-        rows("float32", "temperature"),
-        rows("int32", "top_k"),
-        rows("float32", "top_p"),
-        rows("int64", "seed"),
-    ]
+    dtypes = generation.OPTION_DTYPES._asdict()
+    return [rows(dtype, name) for name, dtype in dtypes.items() if name not in left_out]
 
 
-def greedy(strings: Tensor) -> dict[str, Tensor]:
-    """What rows ask for that take the likeliest token: all options but `max_new_tokens`."""
-    zeros = tf.zeros_like(tf.strings.length(strings))
-    return {
-        "temperature": tf.cast(zeros, "float32"),
-        "top_k": zeros,
-        "top_p": tf.ones_like(zeros, "float32"),
-        "seed": tf.cast(zeros, "int64"),
-    }
+def greedy(strings: Tensor, max_new_tokens: int) -> generation.Options:
+    """What rows ask for that take the likeliest token."""
+    return generation.greedy_options(tf.fill([tf.size(strings)], max_new_tokens))
 
 
-def with_options(answer: Callable[..., Any], inputs: list[tf.TensorSpec]) -> Any:
+def with_options(
+    answer: Callable[..., Any], inputs: list[tf.TensorSpec], structure: Structure
+) -> Any:
     """A signature of these inputs and the options."""
-    return tf.function(answer, autograph=False, input_signature=[*inputs, *options()])
+    first = len(inputs)
+
+    def asked(*given: Tensor) -> dict[str, Tensor]:
+        of_rows = generation.Options(*given[first:])
+        return answer(*given[:first], of_rows, structure)
+
+    return tf.function(asked, autograph=False, input_signature=[*inputs, *options()])
 
 
-def generation_signatures(model: Any, tokenizer: Any, max_new_tokens: int) -> Signatures:
+# What a beam search does not read.
+_DRAWS = ("temperature", "top_k", "top_p", "min_p", "seed")
+
+
+def with_beams(
+    search: Callable[..., Any], text: str, structure: Structure, early_stopping: bool | str
+) -> Signatures:
+    """The signature `beam_search`, with the options that do not draw; if there are beams."""
+    if structure.num_beams == 1:
+        return {}
+    specs = options(*_DRAWS)
+    names = [spec.name for spec in specs]
+    (code,) = generation.validate_beam_options(1, early_stopping=early_stopping).early_stopping
+
+    def asked(text: Tensor, *given: Tensor) -> dict[str, Tensor]:
+        of_rows = dict(zip(names, given[:-1], strict=True))
+        whole = generation.greedy_options(of_rows["max_new_tokens"])._replace(**of_rows)
+        beams = generation.BeamOptions(given[-1], tf.fill([tf.size(text)], int(code)))
+        return search(text, whole, beams, structure)
+
+    inputs = [rows("string", text), *specs, rows("float32", "length_penalty")]
+    return {"beam_search": tf.function(asked, autograph=False, input_signature=inputs)}
+
+
+def generation_signatures(
+    model: Any,
+    tokenizer: Any,
+    max_new_tokens: int,
+    structure: Structure = PLAIN,
+    early_stopping: bool | str = False,
+) -> Signatures:
     """Signatures of a causal LM."""
     generator = made_once(TextGenerator, model, tokenizer)
     scorer = made_once(TextScorer, model, tokenizer)
+    alone = structure._replace(num_beams=1)
 
     @tf.function(autograph=False, input_signature=[rows("string", "prompt")])
     def complete(prompt: Tensor) -> dict[str, Tensor]:
-        asked = greedy(prompt)
-        limit_B = tf.zeros_like(asked["top_k"]) + max_new_tokens
-        return generator.answer_text(prompt, max_new_tokens=limit_B, **asked)
+        return generator.answer_text(prompt, greedy(prompt, max_new_tokens), alone)
 
     return {
         "serving_default": complete,
-        "generate": with_options(generator.answer_text, [rows("string", "prompt")]),
-        "generate_ids": with_options(generator.answer_ids, ids()),
+        "generate": with_options(generator.answer_text, [rows("string", "prompt")], alone),
+        "generate_ids": with_options(generator.answer_ids, ids(), alone),
         "score": scorer.score,
+        **with_beams(generator.search_text, "prompt", structure, early_stopping),
     }
 
 
@@ -127,22 +156,27 @@ def text_classifier_signatures(model: Any, tokenizer: Any, pairs: bool) -> Signa
     return {"serving_default": classify, "classify_ids": classify_ids}
 
 
-def text_to_text_signatures(model: Any, tokenizer: Any, max_new_tokens: int | None) -> Signatures:
+def text_to_text_signatures(
+    model: Any,
+    tokenizer: Any,
+    max_new_tokens: int | None,
+    structure: Structure = PLAIN,
+    early_stopping: bool | str = False,
+) -> Signatures:
     """Signatures of an encoder and a decoder."""
     generator = made_once(TextToText, model, tokenizer)
     scorer = made_once(PairScorer, model, tokenizer)
+    alone = structure._replace(num_beams=1)
 
     @tf.function(autograph=False, input_signature=[rows("string", "text")])
     def answer(text: Tensor) -> dict[str, Tensor]:
-        asked = greedy(text)
-        limit_B = None
-        if max_new_tokens is not None:
-            limit_B = tf.zeros_like(asked["top_k"]) + max_new_tokens
-        return generator.answer_text(text, max_new_tokens=limit_B, **asked)
+        asked = None if max_new_tokens is None else greedy(text, max_new_tokens)
+        return generator.answer_text(text, asked, alone)
 
     return {
         "serving_default": answer,
-        "generate": with_options(generator.answer_text, [rows("string", "text")]),
-        "generate_ids": with_options(generator.answer_ids, ids()),
+        "generate": with_options(generator.answer_text, [rows("string", "text")], alone),
+        "generate_ids": with_options(generator.answer_ids, ids(), alone),
         "score": scorer.score,
+        **with_beams(generator.search_text, "text", structure, early_stopping),
     }

@@ -40,11 +40,31 @@ def test_generate_prints_what_python_gives(saved, capsys):
     assert capsys.readouterr().out == "\n--------\n".join(expected) + "\n"
 
 
+def test_generate_finds_beams_and_streams(saved, capsys):
+    path, model = saved
+    words = ["generate", str(path), "The assert", "--max-new-tokens", "5"]
+    assert main([*words, "--num-beams", "2", "-n", "2", "--length-penalty", "0.5"]) == 0
+    expected = model.generate(
+        "The assert", max_new_tokens=5, num_beams=2, num_return_sequences=2, length_penalty=0.5
+    )
+    assert capsys.readouterr().out == "\n--------\n".join(expected) + "\n"
+    drawn = ["--temperature", "1", "--seed", "3", "--repetition-penalty", "1.2"]
+    assert main([*words, *drawn, "--stream"]) == 0
+    whole = model.generate(
+        "The assert", max_new_tokens=5, temperature=1, seed=3, repetition_penalty=1.2
+    )
+    assert capsys.readouterr().out == whole.removeprefix("The assert") + "\n"
+    assert main(["generate", str(path), "The assert", "if x", "--stream"]) == 2
+    assert "--stream takes one prompt" in capsys.readouterr().err
+
+
 def test_export_prints_the_path_of_the_version(saved, tmp_path, capsys):
     path, _ = saved
-    assert main(["export", str(path), str(tmp_path / "gpt"), "--max-new-tokens", "3"]) == 0
+    words = ["export", str(path), str(tmp_path / "gpt"), "--max-new-tokens", "3"]
+    assert main([*words, "--num-beams", "2"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "gpt" / "1")
-    assert (tmp_path / "gpt" / "1" / "saved_model.pb").exists()
+    written = (tmp_path / "gpt" / "1" / "saved_model.pb").read_bytes()
+    assert b"beam_search" in written
 
 
 @pytest.mark.parametrize(

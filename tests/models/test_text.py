@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import keras_lm
 from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
+from keras_lm.generation import greedy_options
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
@@ -57,14 +58,8 @@ def test_a_causal_model_over_word_pieces_goes_on_behind_a_space(topics):
     new = model.generate(ids[0], max_new_tokens=6)[len(ids[0]) :]
     assert found[0] == "the assert" + tokenizer.decode(new, continues=True)
     assert not found[1].startswith(" ")
-    one = np.ones(2)
     answer = TextGenerator(model, tokenizer).answer_text(
-        tf.constant(prompts),
-        tf.constant([6, 6]),
-        tf.constant(0 * one, "float32"),
-        tf.constant(0 * one, "int32"),
-        tf.constant(one, "float32"),
-        tf.constant(0 * one, "int64"),
+        tf.constant(prompts), greedy_options(tf.constant([6, 6]))
     )
     assert [text.decode() for text in answer["text"].numpy()] == found
 
@@ -275,7 +270,7 @@ def test_a_subclass_that_chooses_its_sizes_keeps_the_checks(bpe):
 
 def test_a_model_without_its_head_is_refused(bpe):
     model = GPT(bpe.vocab_size, **SIZES, heads=(), tokenizer=bpe)
-    for deed in (model.generate, model.score):
+    for deed in (model.generate, model.stream, model.score):
         with pytest.raises(ValueError, match='needs the head "causal_lm"'):
             deed("text")
 

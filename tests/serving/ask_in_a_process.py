@@ -15,6 +15,17 @@ OPTIONS = {
     "top_k": [0, 5, 0, 0],
     "top_p": [1.0, 1.0, 0.8, 1.0],
     "seed": [1, 2, 3, 4],
+    "min_p": [0.0, 0.0, 0.0, 0.1],
+    "repetition_penalty": [1.3, 1.0, 1.0, 1.0],
+    "presence_penalty": [0.0, 0.5, 0.0, 0.0],
+    "frequency_penalty": [0.0, 0.5, 0.0, 0.1],
+    "min_new_tokens": [4, 0, 2, 0],
+}
+BEAMS = 3
+DRAWS = ("temperature", "top_k", "top_p", "seed", "min_p")
+BEAM_OPTIONS = {
+    **{name: values for name, values in OPTIONS.items() if name not in DRAWS},
+    "length_penalty": [1.0, 0.0, 2.0, 1.0],
 }
 IDS = {"token_ids": [[7, 9, 11], [5, 0, 0]], "lengths": [3, 1]}
 
@@ -34,6 +45,7 @@ REQUESTS = [
     ("gpt", "generate", {"prompt": PROMPTS, **OPTIONS}),
     ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
     ("gpt", "score", {"text": PROMPTS}),
+    ("gpt", "beam_search", {"prompt": PROMPTS, **BEAM_OPTIONS}),
     ("transformer", "serving_default", {"text": PROMPTS}),
     ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
     ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
@@ -42,6 +54,7 @@ REQUESTS = [
     ("classifier", "classify_ids", ROWS),
     ("pair_classifier", "serving_default", PAIRS),
     ("pair_classifier", "classify_ids", PAIR_ROWS),
+    ("transformer", "beam_search", {"text": PROMPTS, **BEAM_OPTIONS}),
 ]
 
 

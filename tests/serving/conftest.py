@@ -1,8 +1,9 @@
 import pytest
 import tensorflow as tf
-from ask_in_a_process import REQUESTS, ask_in_another_process
+from ask_in_a_process import BEAMS, REQUESTS, ask_in_another_process
 
 from keras_lm import BERT, ELECTRA, GPT, TextClassifier, Transformer, export
+from keras_lm.generation import Rules
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
 SIZES = {
@@ -69,8 +70,15 @@ def exports(bert, classifier, electra, gpt, pair_classifier, transformer, tmp_pa
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
     export(electra, directory / "electra")
-    export(gpt, directory / "gpt", max_new_tokens=8)
-    export(transformer, directory / "transformer", max_new_tokens=8)
+    export(gpt, directory / "gpt", max_new_tokens=8, num_beams=BEAMS)
+    export(
+        transformer,
+        directory / "transformer",
+        max_new_tokens=8,
+        num_beams=BEAMS,
+        early_stopping=True,
+        rules=Rules(no_repeat_ngram_size=3),
+    )
     export(classifier, directory / "classifier")
     export(pair_classifier, directory / "pair_classifier", pairs=True)
     return directory

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ask_in_a_process import (
+    BEAM_OPTIONS,
+    BEAMS,
     LONG,
     OPTIONS,
     PROMPTS,
@@ -16,7 +18,7 @@ from ask_in_a_process import (
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_lm import ELECTRA, GPT, DistilBERT, ELECTRAPretrainer, RoBERTa, export
-from keras_lm.generation import Status
+from keras_lm.generation import Rules, Status, greedy_options
 from keras_lm.models.limits import CUT, NO_MASK
 from keras_lm.tokenizers import train_byte_bpe
 
@@ -125,6 +127,21 @@ def test_ids_are_continued_as_in_python(answers, gpt):
         assert set(new[answer["count"][row] :]) <= {-1}
 
 
+def test_beams_are_those_of_python(answers, gpt):
+    answer = answers["gpt", "beam_search"]
+    assert set(answer) == {"text", "completion", "scores", "count", "status"}
+    for row, prompt in enumerate(PROMPTS[:3]):
+        options = {name: values[row] for name, values in BEAM_OPTIONS.items()}
+        found = gpt.generate(
+            prompt, num_beams=BEAMS, num_return_sequences=BEAMS, return_scores=True, **options
+        )
+        assert answer["text"][row] == [beam.output for beam in found]
+        assert answer["completion"][row] == [beam.output[len(prompt) :] for beam in found]
+        assert answer["count"][row] == [len(beam.token_ids) for beam in found]
+        np.testing.assert_allclose(answer["scores"][row], [beam.score for beam in found], rtol=1e-4)
+    assert answer["status"] == [0, 0, 0, CUT]
+
+
 def test_scores_are_those_of_python(answers, gpt):
     answer = answers["gpt", "score"]
     rows = [0, 2]
@@ -140,17 +157,19 @@ def test_options_out_of_range_are_clamped_and_said(loaded):
     prompt = ["The assert"] * 5
     answer = loaded["gpt"].signatures["generate"](
         prompt=tf.constant(prompt),
-        max_new_tokens=tf.constant([0, 4, 4, 4, 10_000]),
-        temperature=tf.constant([0.0, -1.0, 1.0, 1.0, float("nan")]),
-        top_k=tf.constant([0, 0, -3, 0, 0]),
-        top_p=tf.constant([1.0, 1.0, 1.0, 7.0, 1.0]),
-        seed=tf.constant([0] * 5, tf.int64),
+        **{
+            **greedy_options(tf.constant([0, 4, 4, 4, 10_000]))._asdict(),
+            "temperature": tf.constant([0.0, -1.0, 1.0, 1.0, float("nan")]),
+            "top_k": tf.constant([0, 0, -3, 0, 0]),
+            "top_p": tf.constant([1.0, 1.0, 1.0, 7.0, 1.0]),
+            "repetition_penalty": tf.constant([1.0, 1.0, 1.0, 0.0, 1.0]),
+        },
     )
     assert answer["status"].numpy().tolist() == [
         Status.MAX_NEW_TOKENS,
         Status.TEMPERATURE,
         Status.TOP_K,
-        Status.TOP_P,
+        Status.TOP_P | Status.REPETITION_PENALTY,
         Status.MAX_NEW_TOKENS | Status.TEMPERATURE,
     ]
     assert answer["count"].numpy()[0] <= 1
@@ -177,13 +196,7 @@ def test_an_empty_batch_and_hostile_ids_are_answered(loaded):
         token_ids=ids, lengths=tf.constant([99, -1])
     )
     assert answer["count"].numpy().tolist() == [0, 0]
-    options = {
-        "max_new_tokens": tf.constant([2, 2]),
-        "temperature": tf.zeros(2),
-        "top_k": tf.constant([0, 0]),
-        "top_p": tf.ones(2),
-        "seed": tf.constant([0, 0], tf.int64),
-    }
+    options = greedy_options(tf.constant([2, 2]))._asdict()
     answer = loaded["gpt"].signatures["generate_ids"](
         token_ids=ids, lengths=tf.constant([99, -1]), **options
     )
@@ -304,6 +317,11 @@ def test_a_failed_export_leaves_nothing_behind(gpt, tmp_path, monkeypatch):
         ({"version": 0}, "version=0"),
         ({"max_new_tokens": 0}, r"1 .. 47.*Received: 0"),
         ({"max_new_tokens": 48}, "Received: 48"),
+        ({"num_beams": 0}, "num_beams must be in 1 .. "),
+        ({"num_beams": 9_999}, "Received: 9999"),
+        ({"early_stopping": True}, "early_stopping is for num_beams above 1"),
+        ({"num_beams": 2, "early_stopping": 3}, "early_stopping must be"),
+        ({"rules": Rules(suppressed_ids=[9_999])}, "Received: 9999"),
     ],
 )
 def test_numbers_out_of_range_are_refused(gpt, tmp_path, options, message):
@@ -312,7 +330,7 @@ def test_numbers_out_of_range_are_refused(gpt, tmp_path, options, message):
     assert not (tmp_path / "m").exists()
 
 
-def test_a_model_that_cannot_answer_is_refused(gpt, tmp_path):
+def test_a_model_that_cannot_answer_is_refused(gpt, bert, tmp_path):
     sizes = {k: v for k, v in gpt.get_config().items() if k not in ("tokenizer", "heads", "name")}
     with pytest.raises(ValueError, match="unbuilt"):
         export(GPT(**sizes), tmp_path / "m")
@@ -327,3 +345,5 @@ def test_a_model_that_cannot_answer_is_refused(gpt, tmp_path):
     pretrainer.build()
     with pytest.raises(ValueError, match="export its discriminator or its generator"):
         export(pretrainer, tmp_path / "m")
+    with pytest.raises(ValueError, match="num_beams and rules are for a model that generates"):
+        export(bert, tmp_path / "m", num_beams=2)
