@@ -20,9 +20,11 @@ from keras_lm.generation.options import (
     validate_options,
 )
 from keras_lm.generation.processing import Prompt, processor
+from keras_lm.generation.proposals import Draft, PromptLookup, Proposal, Proposer
 from keras_lm.generation.rules import Rules
 from keras_lm.generation.sampling import pick_tokens
 from keras_lm.generation.score import log_likelihood
+from keras_lm.generation.speculative import Speculation, Speculator
 from keras_lm.generation.threefry import threefry2x32, uniforms
 
 __all__ = [
@@ -32,12 +34,18 @@ __all__ = [
     "Beams",
     "Decoder",
     "Decoding",
+    "Draft",
     "EarlyStopping",
     "Generated",
     "Options",
     "Prompt",
+    "PromptLookup",
+    "Proposal",
+    "Proposer",
     "Reason",
     "Rules",
+    "Speculation",
+    "Speculator",
     "Status",
     "beam_search",
     "clamp_beam_options",

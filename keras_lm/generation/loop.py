@@ -118,6 +118,7 @@ class Decoder:
     ) -> None:
         self.step, self.options, self.pad_id = step, options, pad_id
         self.should_stop, self.scores = should_stop, scores
+        self.sequence, self.prompt, self.rules = sequence, prompt, rules
         self.end_ids = as_ids(end_id)
         self.buffer_length = tf.cast(buffer_length, tf.int32)
         self.max_new_B = tf.minimum(options.max_new_tokens, self.buffer_length)

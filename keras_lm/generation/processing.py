@@ -27,6 +27,18 @@ class Prompt(NamedTuple):
     lengths: Tensor
 
 
+def joined(prompt: Prompt, token_ids: Tensor) -> Tensor:
+    """Puts prompts and new tokens, int32 `(R, N)`, together without a gap: int32 `(R, T + N)`."""
+    prompt_ids, prompt_lengths = prompt
+    first = tf.shape(prompt_ids)[1]
+    place_1L = tf.range(first + tf.shape(token_ids)[1])[None]
+    behind_RL = place_1L - prompt_lengths[:, None]
+    index_RL = tf.where(behind_RL < 0, place_1L, first + behind_RL)
+    last = tf.maximum(tf.size(place_1L) - 1, 0)
+    both_RL = tf.concat([prompt_ids, token_ids], 1)
+    return tf.gather(both_RL, tf.minimum(index_RL, last), batch_dims=1)
+
+
 Processor = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -49,8 +61,8 @@ def processor(
 
     Returns:
         A function of logits, float32 `(R, V)`; the new tokens so far, int32 `(R, N)`; and how many
-        they are, int32 scalar, the same for all rows. Of a row that has ended earlier it may make
-        anything. It returns logits `(R, V)`.
+        they are, below N, int32 `(R,)`, or a scalar where it is the same for all rows. Of a row
+        that has ended earlier it may make anything. It returns logits `(R, V)`.
 
     Raises (the function):
         ValueError: an id of `rules` is outside the vocabulary.
@@ -61,28 +73,17 @@ def processor(
         | tf.not_equal(options.presence_penalty, 0)
         | tf.not_equal(options.frequency_penalty, 0)
     )
-    if prompt is None:
-        none_R = tf.zeros_like(options.min_new_tokens)
-        prompt = Prompt(none_R[:, None][:, :0], none_R)
-    prompt_ids, prompt_lengths = prompt
+    none_R = tf.zeros_like(options.min_new_tokens)
+    before = Prompt(none_R[:, None][:, :0], none_R) if prompt is None else prompt
+    prompt_ids, prompt_lengths = before
     long_words = [word for word in rules.bad_words if len(word) > 1]
     bad_ids = [word[0] for word in rules.bad_words if len(word) == 1 and word[0] not in end_ids]
-
-    def joined(token_ids_RN: Tensor) -> Tensor:
-        """Prompt and continuation without a gap, int32 `(R, T + N)`."""
-        first = tf.shape(prompt_ids)[1]
-        place_1L = tf.range(first + tf.shape(token_ids_RN)[1])[None]
-        behind_RL = place_1L - prompt_lengths[:, None]
-        index_RL = tf.where(behind_RL < 0, place_1L, first + behind_RL)
-        last = tf.maximum(tf.size(place_1L) - 1, 0)
-        both_RL = tf.concat([prompt_ids, token_ids_RN], 1)
-        return tf.gather(both_RL, tf.minimum(index_RL, last), batch_dims=1)
 
     def penalized(logits_RV: Tensor, token_ids_RN: Tensor, count: Tensor) -> Tensor:
         place_1T = tf.range(tf.shape(prompt_ids)[1])[None]
         place_1N = tf.range(tf.shape(token_ids_RN)[1])[None]
         of_prompt_RT = place_1T < prompt_lengths[:, None]
-        written_RN = (place_1N < count) & tf.ones_like(token_ids_RN, "bool")
+        written_RN = (place_1N < tf.reshape(count, [-1, 1])) & tf.ones_like(token_ids_RN, "bool")
         return penalize(
             logits_RV,
             tf.concat([prompt_ids, token_ids_RN], 1),
@@ -96,7 +97,7 @@ def processor(
         rules.check_vocabulary(logits.shape[-1])
         logits = tf.cond(penalizes, lambda: penalized(logits, token_ids, count), lambda: logits)
         if rules.no_repeat_ngram_size or long_words:
-            ids_RL, lengths_R = joined(token_ids), prompt_lengths + count
+            ids_RL, lengths_R = joined(before, token_ids), prompt_lengths + count
             if rules.no_repeat_ngram_size:
                 logits = forbid_repeated(logits, ids_RL, lengths_R, rules.no_repeat_ngram_size)
             logits = forbid_bad_words(logits, ids_RL, lengths_R, long_words)

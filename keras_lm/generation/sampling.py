@@ -33,6 +33,8 @@ _UNIT = 2.0**34
 _COLDEST = 1e-6
 # Shift and width of the digits of an int32, the highest first.
 _DIGITS = ((21, 11), (10, 11), (0, 10))
+# A vocabulary smaller than a histogram is sorted.
+_SORTED_BELOW = 2**11
 
 
 @tf.autograph.experimental.do_not_convert  # nothing to convert, and tracing takes half the time
@@ -95,6 +97,59 @@ def pick_and_weigh(logits: Tensor, uniform: Tensor, options: Options) -> tuple[A
     return token_B, weight_B
 
 
+@tf.autograph.experimental.do_not_convert
+def kept_weights(logits: Tensor, options: Options) -> Tensor:
+    """Weighs every token that a row may draw.
+
+    Dearer than `pick_and_weigh`, which need not look at all tokens, and of the same numbers.
+
+    Args:
+        logits: see `pick_tokens`.
+        options: the rows' `Options`.
+
+    Returns:
+        int64 `(B, V)`, the likeliest token's 2**34, 0 for a token that temperature or filters rule
+        out. A row that does not draw has one token.
+    """
+    logits = tf.cast(logits, tf.float32)
+    vocab_size = logits.shape[-1]
+    greedy_B = (options.temperature < _COLDEST) | tf.equal(options.top_k, 1)
+    max_B = tf.reduce_max(logits, -1)
+    greedy_B |= ~tf.math.is_finite(max_B)
+    weight_BV = _weights(logits, max_B, options.temperature)
+    k_B = tf.where(options.top_k > 0, tf.minimum(options.top_k, vocab_size), vocab_size)
+    filters_k_B, filters_p_B = ~greedy_B & (k_B < vocab_size), ~greedy_B & (options.top_p < 1)
+
+    def filtered() -> Tensor:
+        lowest_B = tf.fill(tf.shape(max_B), -float("inf"))
+        top_p_B = tf.cast(options.top_p, tf.float64)
+        lowest_B = _deep_thresholds(
+            logits, weight_BV, lowest_B, filters_k_B, k_B, filters_p_B, top_p_B
+        )
+        lowest_B = tf.maximum(lowest_B, _min_p_floor(max_B, options))
+        return tf.where(logits >= lowest_B[:, None], weight_BV, 0)
+
+    filters_B = filters_k_B | filters_p_B | (~greedy_B & (options.min_p > 0))
+    weight_BV = tf.cond(tf.reduce_any(filters_B), filtered, lambda: weight_BV)
+    only_BV = tf.one_hot(_likeliest(logits), vocab_size, on_value=int(_UNIT), dtype=tf.int64)
+    return tf.where(greedy_B[:, None], only_BV, weight_BV)
+
+
+@tf.autograph.experimental.do_not_convert
+def draw_weighted(shares: Tensor, uniform: Tensor) -> Tensor:
+    """Draws a token of each row.
+
+    Args:
+        shares: float `(B, V)`, how likely each is, up to a factor; at least one is above 0.
+        uniform: float32 `(B,)` in `[0, 1)`; what the row draws with.
+
+    Returns:
+        int32 `(B,)`.
+    """
+    scaled_BV = shares / tf.reduce_max(shares, -1, keepdims=True)
+    return _invert_blocks(tf.cast(scaled_BV * _UNIT, tf.int64), uniform)[0]
+
+
 def log_probability(logits: Tensor, token_ids: Tensor, weight: Tensor, options: Options) -> Tensor:
     """Tells how likely each row was to take the token that it took.
 
@@ -146,9 +201,7 @@ def _draw_filtered(
     max_B, last_B = top_BM[:, 0], top_BM[:, -1]
     greedy_B |= ~tf.math.is_finite(max_B)
     top_p_B = tf.cast(options.top_p, tf.float64)
-    # At another temperature the logits lie closer or farther apart: p / max p is exp(gap / T).
-    gap_B = tf.math.log(options.min_p) * tf.maximum(options.temperature, _COLDEST)
-    floor_B = tf.where(options.min_p > 0, max_B + gap_B, -float("inf"))
+    floor_B = _min_p_floor(max_B, options)
     k_B = tf.where(options.top_k > 0, tf.minimum(options.top_k, vocab_size), vocab_size)
     weight_BM = _weights(top_BM, max_B, options.temperature)
     sum_BM = tf.cumsum(weight_BM, -1)
@@ -235,6 +288,13 @@ def _deep_thresholds(
     return tf.cond(tf.reduce_any(unseen_p_B), with_p, lambda: lowest_B)
 
 
+def _min_p_floor(max_B: Tensor, options: Options) -> Tensor:
+    """The smallest logit that min-p keeps."""
+    # At another temperature the logits lie closer or farther apart: p / max p is exp(gap / T).
+    gap_B = tf.math.log(options.min_p) * tf.maximum(options.temperature, _COLDEST)
+    return tf.where(options.min_p > 0, max_B + gap_B, -float("inf"))
+
+
 def _weights(logits_BX: Tensor, max_B: Tensor, temperature_B: Tensor) -> Tensor:
     """Probabilities up to a factor, int64 `(B, X)`."""
     temperature_B = tf.maximum(temperature_B, _COLDEST)
@@ -279,6 +339,12 @@ def _select(logits_BV: Tensor, weight_BV: Tensor, need_B: Tensor) -> Tensor:
     A radix selection: float32 numbers sort as integers once the lower bits of the negative ones are
     flipped, and three histograms of their digits lead to the one that is sought.
     """
+    if logits_BV.shape[-1] < _SORTED_BELOW:
+        order_BV = tf.argsort(logits_BV, -1, "DESCENDING")
+        sum_BV = tf.cumsum(tf.gather(weight_BV, order_BV, batch_dims=1), -1)
+        index_B, _ = _first_enough(sum_BV, need_B)
+        place_B = tf.gather(order_BV, index_B, batch_dims=1)
+        return tf.gather(logits_BV, place_B, batch_dims=1)
     # Counting down: ~x reverses the order of integers.
     rank_BV = tf.bitwise.invert(_sortable(tf.bitcast(logits_BV, tf.int32)))
     row_B1 = tf.range(tf.shape(logits_BV)[0])[:, None]
@@ -298,12 +364,19 @@ def _select(logits_BV: Tensor, weight_BV: Tensor, need_B: Tensor) -> Tensor:
             segment_BV = tf.where(inside_BV, digit_BV + row_B1 * size, -1)
         sum_BX = tf.math.unsorted_segment_sum(weight_BV, segment_BV, tf.shape(row_B1)[0] * size)
         sum_BX = tf.cumsum(tf.reshape(sum_BX, [-1, size]), -1)
-        short_BX = tf.cast(sum_BX, tf.float64) < need_B[:, None]
-        index_B = tf.minimum(tf.reduce_sum(tf.cast(short_BX, tf.int32), -1), size - 1)
-        before_B = tf.gather(tf.pad(sum_BX, [[0, 0], [1, 0]]), index_B, batch_dims=1)
-        need_B -= tf.cast(before_B, tf.float64)
+        index_B, before_B = _first_enough(sum_BX, need_B)
+        need_B -= before_B
         found_B += index_B
     return tf.bitcast(_sortable(tf.bitwise.invert(found_B)), tf.float32)
+
+
+def _first_enough(sum_BX: Tensor, need_B: Tensor) -> tuple[Any, Any]:
+    """The first index at which a cumulative sum has reached `need`, and the float64 before it."""
+    short_BX = tf.cast(sum_BX, tf.float64) < need_B[:, None]
+    index_B = tf.reduce_sum(tf.cast(short_BX, tf.int32), -1)
+    index_B = tf.minimum(index_B, sum_BX.shape[-1] - 1)
+    before_B = tf.gather(tf.pad(sum_BX, [[0, 0], [1, 0]]), index_B, batch_dims=1)
+    return index_B, tf.cast(before_B, tf.float64)
 
 
 def _sortable(bits: Tensor) -> Tensor:

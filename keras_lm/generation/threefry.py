@@ -46,16 +46,20 @@ def threefry2x32(key: tuple[Tensor, Tensor], counter: tuple[Tensor, Tensor]) -> 
 
 
 @tf.autograph.experimental.do_not_convert  # nothing to convert, and tracing takes half the time
-def uniforms(seed: Tensor, num_steps: int | Tensor, sequence: Tensor | None = None) -> Tensor:
+def uniforms(
+    seed: Tensor, num_steps: int | Tensor, sequence: Tensor | None = None, stream: int = 0
+) -> Tensor:
     """Draws one number for each row and step, keyed by the row's own seed.
 
     The key is the seed's two words, the counter `(step, sequence)`, the number the upper 24 bits of
     the first word that comes out. So step `n` of a row is the same whatever `num_steps` is.
+    Another stream counts its steps from `stream * 2**28` on.
 
     Args:
         seed: int `(B,)`, any value.
-        num_steps: N, int or int scalar.
+        num_steps: N, int or int scalar, at most 2**28.
         sequence: int `(B,)`; which of several independent draws for one seed. None: 0.
+        stream: in `0 .. 15`; which of several independent numbers of one step.
 
     Returns:
         float32 `(B, N)` in `[0, 1)`, multiples of 2**-24.
@@ -64,7 +68,7 @@ def uniforms(seed: Tensor, num_steps: int | Tensor, sequence: Tensor | None = No
     sequence_B1 = (
         tf.zeros_like(seed_B1) if sequence is None else tf.cast(sequence, tf.int64)[:, None]
     )
-    step_1N = tf.range(tf.cast(num_steps, tf.int64))[None]
+    step_1N = tf.range(tf.cast(num_steps, tf.int64))[None] + stream * 2**28
     high_B1 = _wrap(tf.bitwise.right_shift(seed_B1, _int64(32)))
     bits_BN, _ = threefry2x32((_wrap(seed_B1), high_B1), (step_1N, _wrap(sequence_B1)))
     return tf.cast(tf.bitwise.right_shift(bits_BN, _int64(8)), tf.float32) * 2.0**-24

@@ -15,7 +15,12 @@ from keras_lm.generation import (
     uniforms,
     validate_options,
 )
-from keras_lm.generation.sampling import log_probability, pick_and_weigh
+from keras_lm.generation.sampling import (
+    draw_weighted,
+    kept_weights,
+    log_probability,
+    pick_and_weigh,
+)
 
 INF = float("inf")
 
@@ -48,7 +53,8 @@ def traced(vocab_size, first_look, block):
         tf.TensorSpec([None]),
         Options(*(tf.TensorSpec([None], dtype) for dtype in OPTION_DTYPES)),
     )
-    with mock.patch.multiple(sampling, _FIRST_LOOK=first_look, _BLOCK=block):
+    other = {"_FIRST_LOOK": first_look, "_BLOCK": block, "_SORTED_BELOW": 0}
+    with mock.patch.multiple(sampling, **other):
         return tf.function(pick_tokens, input_signature=signature).get_concrete_function()
 
 
@@ -88,6 +94,37 @@ def test_the_filters_keep_what_a_plain_reference_keeps(
     assume(clearance > 1e-6)
     options = validate_options(1, max_new_tokens=1, **asked)
     check_intervals(traced(9, first_look, 4), logits, expected, options, margin=2e-6)
+
+
+@pytest.mark.parametrize("sorted_below", [0, 2**11])
+def test_the_weights_of_all_tokens_are_those_of_a_plain_reference(sorted_below):
+    rng = np.random.default_rng(0)
+    logits = np.round(rng.normal(size=(12, 9)) * 4) / 2  # with ties
+    logits[3, 4:] = -INF
+    asked = {
+        "temperature": [1.0, 1.7, 1.0] * 4,
+        "top_k": [0, 0, 3, 4, 20, 0] * 2,
+        "top_p": [1.0, 0.7, 1.0, 0.9] * 3,
+        "min_p": [0.0, 0.0, 0.1, 0.0, 0.3, 0.0] * 2,
+    }
+    with mock.patch.object(sampling, "_SORTED_BELOW", sorted_below):
+        got = kept_weights(tf.constant(logits), validate_options(12, max_new_tokens=1, **asked))
+    for row in range(12):
+        expected, _ = filtered(logits[row], **{name: x[row] for name, x in asked.items()})
+        np.testing.assert_allclose(got[row] / tf.reduce_sum(got[row]), expected, atol=1e-6)
+
+
+def test_a_row_that_does_not_draw_weighs_one_token():
+    logits = np.float32([[1, 3, 3, 2], [1, 3, 2, 3], [-INF] * 4, [0, INF, 0, 0]])
+    asked = {"temperature": [0.0, 2.0, 1.0, 1.0], "top_k": [0, 1, 0, 3]}
+    got = kept_weights(tf.constant(logits), validate_options(4, max_new_tokens=1, **asked))
+    np.testing.assert_array_equal(got > 0, np.eye(4)[[1, 1, 0, 1]])
+
+
+def test_a_token_is_drawn_by_its_share():
+    shares = tf.constant([[1e-9, 0.0, 3e-9, 4e-9]] * 5)
+    uniform = tf.constant([0.0, 0.12, 0.13, 0.49, 0.99])
+    np.testing.assert_array_equal(draw_weighted(shares, uniform), [0, 0, 2, 2, 3])
 
 
 @pytest.mark.parametrize(

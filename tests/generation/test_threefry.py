@@ -44,3 +44,13 @@ def test_the_numbers_are_uniform_and_below_one():
     counts = np.histogram(drawn, bins=100, range=(0, 1))[0]
     # Chi-square with 99 degrees of freedom; the numbers are fixed, so is the outcome.
     assert np.sum((counts - 1000.0) ** 2 / 1000.0) < 148  # p = 0.001
+
+
+def test_other_streams_are_other_numbers_of_the_same_steps():
+    seed = tf.constant([1, 2], tf.int64)
+    numbers = [uniforms(seed, 50, stream=stream).numpy() for stream in (0, 1, 15)]
+    np.testing.assert_array_equal(numbers[0], uniforms(seed, 50))
+    for i, one in enumerate(numbers):
+        for other in numbers[:i]:
+            assert not np.any(one == other)
+            assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.4
