@@ -16,7 +16,7 @@ from keras_lm.generation.threefry import uniforms
 
 Tensor = Any
 Read = Callable[[Tensor, Any], tuple[Tensor, Any]]
-Rewind = Callable[[Any, Tensor], Any]
+Rewind = Callable[[Any, Tensor, Tensor], Any]
 
 # Which of a row's independent random numbers of each step a draft draws with; 0 is the model's.
 _STREAM = 1
@@ -155,7 +155,7 @@ class Draft(Proposer):
     def begin(self, cache: Any) -> Any:
         """Gives the cache to begin with, from one that has read the prompts, and no more."""
         rows = tf.shape(self.uniform_RN)[0]
-        return self.rewind(cache, tf.ones([rows], tf.int32))
+        return self.rewind(cache, tf.ones([rows], tf.int32), tf.constant(True))
 
     def propose(self, found: Generated, newest: Tensor, cache: Any) -> tuple[Proposal, Any]:
         """Runs the smaller model K times."""
@@ -201,7 +201,13 @@ class Draft(Proposer):
 
     def settle(self, cache: Any, proposal: Proposal, taken: Tensor) -> Any:
         """Takes back what was read too far: K + 1 tokens were read."""
-        return self.rewind(cache, self.num_tokens + 1 - taken)
+        finite = all_finite(proposal.logits)
+        return self.rewind(cache, self.num_tokens + 1 - taken, finite)
+
+
+def all_finite(logits: Tensor) -> Tensor:
+    """Tells whether logits come of finite numbers alone, bool scalar. Minus infinity forbids."""
+    return tf.reduce_all(tf.math.is_finite(tf.reduce_max(logits, -1)))
 
 
 def required_prompt(decoder: Decoder) -> Prompt:

@@ -21,6 +21,7 @@ from keras_lm.generation.proposals import (
     Proposer,
     Read,
     Rewind,
+    all_finite,
     required_prompt,
     write_at,
 )
@@ -64,8 +65,9 @@ class Speculator:
         read: takes int32 `(R, X)`, tokens that follow what each row has read, and the cache;
             returns float logits `(R, X, V)` of the token behind each, and the cache in the same
             shapes.
-        rewind: takes the cache and int32 `(R,)`, and returns a cache from which so many of the
-            newest tokens of each row are gone.
+        rewind: takes the cache, int32 `(R,)` and a bool scalar; returns a cache from which so many
+            of the newest tokens of each row are gone. Where the bool is False their logits were not
+            finite: what they left in the cache must not just be hidden.
         proposer: a `Proposer`.
     """
 
@@ -172,7 +174,7 @@ class Speculator:
             proposed=state.proposed + proposed_R,
             accepted=state.accepted + tf.minimum(verdict.accepted, taken_R),
         )
-        cache = self.rewind(cache, length - taken_R)
+        cache = self.rewind(cache, length - taken_R, all_finite(raw_RTV))
         return new, cache, self.proposer.settle(drafts, proposal, taken_R)
 
     def _judge(

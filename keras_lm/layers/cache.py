@@ -1,8 +1,8 @@
 """Keys and values that were made before: how a cache starts, and how it is extended.
 
-A banded layer's cache is a ring: position p stands in slot p mod S, where S is the window, or less
-where the whole sequence is shorter. Any other cache has a slot for every position; that is a ring
-that never comes round.
+A banded layer's cache is a ring: position p stands in slot p mod S, where S is the window and what
+is spare, or less where the whole sequence is shorter. Any other cache has a slot for every
+position; that is a ring that never comes round.
 
 B batch, H heads, T new positions, S slots, K width of a head.
 """
@@ -35,27 +35,34 @@ class KVCache(NamedTuple):
 class _Start(NamedTuple):
     length: Tensor
     lengths: Tensor | None = None
+    spare: Tensor = 0
 
 
 class StartCache(_Start):
     """Asks a layer to start a cache, with the query as its beginning.
 
-    Both become tensors: in what a layer is called with, Keras does not let numbers and tensors
+    All become tensors: in what a layer is called with, Keras does not let numbers and tensors
     stand together.
 
     Attributes:
         length: int scalar, how many positions will be read in all, at least those of the query. A
-            banded layer allocates no more of them than its window.
+            banded layer allocates no more of them than its window and `spare`.
         lengths: int32 `(B,)`, how many positions of each row are real where rows are padded on the
             right; the row goes on behind them. None: all.
+        spare: int scalar, how many of the newest positions may be taken back, by lowering
+            `position`: they are hidden, and what is read next is written over them. A banded layer
+            keeps so many more, so that its window does not show a hole.
     """
 
     __slots__ = ()
 
-    def __new__(cls, length: Tensor, lengths: Tensor | None = None) -> "StartCache":
-        """Makes tensors of both."""
-        length = tf.cast(length, "int32")
-        return super().__new__(cls, length, None if lengths is None else tf.cast(lengths, "int32"))
+    def __new__(
+        cls, length: Tensor, lengths: Tensor | None = None, spare: Tensor = 0
+    ) -> "StartCache":
+        """Makes tensors of them."""
+        if lengths is not None:
+            lengths = tf.cast(lengths, "int32")
+        return super().__new__(cls, tf.cast(length, "int32"), lengths, tf.cast(spare, "int32"))
 
 
 def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | None) -> KVCache:
@@ -70,10 +77,11 @@ def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | N
     batch, _, filled, _ = shape_of(keys)
     position_B = tf.fill([batch], filled) if start.lengths is None else start.lengths
     # A number where it is known, so that the cache's shape is.
-    known = tf.get_static_value(start.length)
+    known, spare = (tf.get_static_value(x) for x in (start.length, start.spare))
     size = start.length if known is None else int(known)
     if window is not None:
-        size = tf.minimum(size, window) if known is None else min(size, window)
+        most = window + (start.spare if spare is None else int(spare))
+        size = min(size, most) if _known(size, most) else tf.minimum(size, most)
         # The last of each row's real positions.
         place_BS = slot_positions(position_B - 1, size)
         real_BS = place_BS >= 0
@@ -135,6 +143,28 @@ def extend_cache(
     )
 
 
+def blank(cache: Tensor, position: Tensor, counts: Tensor) -> Tensor:
+    """Writes 0 into the newest slots of each row.
+
+    Hidden slots weigh 0, but 0 times an infinity is none: where positions are taken back and are
+    not known to be finite, lowering `position` is not enough.
+
+    Args:
+        cache: float `(B, H, S, K)`, keys or values.
+        position: int32 `(B,)`, how many positions of each row were read.
+        counts: int32 `(B,)`, how many of them go, at most S.
+
+    Returns:
+        float `(B, H, S, K)`.
+    """
+    back_T = tf.range(tf.reduce_max(counts))
+    slot_BT = (position[:, None] - 1 - back_T) % shape_of(cache)[2]
+    stays_BT = back_T >= counts[:, None]
+    old = tf.gather(cache, slot_BT, axis=2, batch_dims=1)
+    new = tf.where(stays_BT[:, None, :, None], old, tf.zeros([], cache.dtype))
+    return _write(cache, new, slot_BT)
+
+
 def slot_positions(newest: Tensor, size: Tensor) -> Tensor:
     """Tells which position each slot of a ring holds.
 
@@ -173,12 +203,22 @@ def _write(cache: Tensor, new: Tensor, slot_BT: Tensor) -> Tensor:
         flat = tf.tensor_scatter_nd_update(flat, index_N[:, None], new_NK)
     else:
         # On a CPU that operation copies the whole cache at every step. This one does not, and XLA
-        # has none of it: what was there goes to 0, exactly, and the new is added. Not before the
-        # new is there: until then the step before may read the buffer, which then is copied.
-        with tf.control_dependencies([new_NK]):
-            gone_NK = -tf.gather(flat, index_N)
-        for change_NK in (gone_NK, new_NK):
-            flat = tf.raw_ops.ScatterNdNonAliasingAdd(
-                input=flat, indices=index_N[:, None], updates=change_NK
-            )
+        # has none of it: the difference is added. Bits differ exactly where floats may not. Not
+        # before the new is there: until then the step before may read the buffer, which then is
+        # copied.
+        bits_NX, new_NX = _bits(flat), _bits(new_NK)
+        with tf.control_dependencies([new_NX]):
+            change_NX = new_NX - tf.gather(bits_NX, index_N)
+        bits_NX = tf.raw_ops.ScatterNdNonAliasingAdd(
+            input=bits_NX, indices=index_N[:, None], updates=change_NX
+        )
+        flat = tf.bitcast(bits_NX, flat.dtype)
     return tf.reshape(flat, [batch, heads, size, width])
+
+
+def _bits(rows: Tensor) -> Tensor:
+    """Reads rows of floats, `(N, K)`, as integers: of 64 bits if K allows, else of as many."""
+    width, size = rows.shape[-1], rows.dtype.size
+    if size < 8 and width % (8 // size) == 0:
+        return tf.bitcast(tf.reshape(rows, [-1, width * size // 8, 8 // size]), tf.int64)
+    return tf.bitcast(rows, {2: tf.int16, 4: tf.int32, 8: tf.int64}[size])

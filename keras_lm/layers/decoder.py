@@ -13,6 +13,7 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import KVCache
 from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.building import build_once
+from keras_lm.layers.cache import blank
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.layers.masks import document_positions, padding_mask
@@ -47,6 +48,23 @@ class DecoderCache(NamedTuple):
             for keys, values, *of_memory in self.blocks
         )
         return self._replace(blocks=blocks)
+
+    def taken_back(self, counts: Tensor, finite: Tensor) -> "DecoderCache":
+        """Forgets the newest positions of each row, see `StartCache.spare`.
+
+        Args:
+            counts: int32 `(B,)`, how many.
+            finite: bool scalar, whether what was read there is known to be finite.
+        """
+
+        def blanked() -> tuple[tuple[Tensor, ...], ...]:
+            return tuple(
+                (blank(keys, self.position, counts), blank(values, self.position, counts), *others)
+                for keys, values, *others in self.blocks
+            )
+
+        blocks = tf.cond(finite, lambda: self.blocks, blanked)
+        return self._replace(blocks=blocks, position=self.position - counts)
 
 
 @keras.saving.register_keras_serializable("keras_lm")

@@ -152,7 +152,7 @@ class GPT(LanguageModel):
         return self.decoder.embedding.tokens.embeddings, None
 
     def prefill(
-        self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor
+        self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor, spare: Tensor = 0
     ) -> tuple[Tensor, DecoderCache]:
         """Reads the prompts, each at once.
 
@@ -160,11 +160,12 @@ class GPT(LanguageModel):
             token_ids: int32 `(B, T)`, padded on the right.
             lengths: int32 `(B,)`, tokens of each prompt, at least 1.
             cache_length: S, int scalar, at least T.
+            spare: how many tokens may be taken back, see `keras_lm.layers.StartCache`.
 
         Returns:
             float32 logits `(B, V)` of the token behind each prompt, and the cache.
         """
-        hidden_BTD, cache = self.decoder(token_ids, cache=StartCache(cache_length, lengths))
+        hidden_BTD, cache = self.decoder(token_ids, cache=StartCache(cache_length, lengths, spare))
         last_BD = tf.gather(hidden_BTD, lengths - 1, batch_dims=1)
         return self.decoder.embedding.tokens.logits(last_BD), cache
 
@@ -180,6 +181,19 @@ class GPT(LanguageModel):
         """
         hidden_B1D, cache = self.decoder(token_ids[:, None], cache=cache)
         return self.decoder.embedding.tokens.logits(hidden_B1D[:, 0]), cache
+
+    def steps(self, token_ids: Tensor, cache: DecoderCache) -> tuple[Tensor, DecoderCache]:
+        """Reads several more tokens of each row at once.
+
+        Args:
+            token_ids: int32 `(B, T)`.
+            cache: of `prefill` or the step before.
+
+        Returns:
+            float32 logits `(B, T, V)` of what follows each, and the cache.
+        """
+        hidden_BTD, cache = self.decoder(token_ids, cache=cache)
+        return self.decoder.embedding.tokens.logits(hidden_BTD), cache
 
     def generate(
         self,

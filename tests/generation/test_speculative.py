@@ -71,7 +71,7 @@ class Toy:
         return logits[:, 0], cache
 
 
-def rewind(cache, counts):
+def rewind(cache, counts, finite):
     return cache[0], cache[1] - counts
 
 
