@@ -9,6 +9,7 @@ from keras_lm.data.seq2seq import seq2seq as seq2seq
 from keras_lm.data.splitting import Split as Split
 from keras_lm.data.splitting import split_by_hash as split_by_hash
 from keras_lm.data.table_rows import read_rows as read_rows
+from keras_lm.data.tagging import tagging as tagging
 
 __all__ = [
     "Pipeline",
@@ -20,4 +21,5 @@ __all__ = [
     "read_rows",
     "seq2seq",
     "split_by_hash",
+    "tagging",
 ]

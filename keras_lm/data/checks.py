@@ -22,6 +22,15 @@ def integer(name: str, value: Any, least: int) -> int:
     return number
 
 
+def multiple(batch_size: int, batch_multiple: int) -> None:
+    """Raises ValueError unless `batch_size` is a multiple of `batch_multiple`."""
+    if batch_size % batch_multiple:
+        raise ValueError(
+            "batch_size must be a multiple of batch_multiple. "
+            f"Received: batch_size={batch_size}, batch_multiple={batch_multiple}"
+        )
+
+
 def seed(value: Any) -> int:
     """A seed as an int of 64 bits.
 

@@ -101,11 +101,7 @@ def classification(
     sequence_length = checks.integer("sequence_length", sequence_length, 1)
     num_buckets = checks.integer("num_buckets", num_buckets, 1)
     batch_multiple = checks.integer("batch_multiple", batch_multiple, 1)
-    if batch_size % batch_multiple:
-        raise ValueError(
-            "batch_size must be a multiple of batch_multiple. "
-            f"Received: batch_size={batch_size}, batch_multiple={batch_multiple}"
-        )
+    checks.multiple(batch_size, batch_multiple)
     tokenizer = checks.tokenizer(tokenizer)
     reader = reader_of(rows, labels, problem, label, label_names, label_separator)
     _check_class_weights(class_weights, reader)

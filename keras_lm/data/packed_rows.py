@@ -102,6 +102,10 @@ class RowTables:
             self._ids, self._starts, self._lengths = map(tf.constant, rows[:3])
             self._firsts = None if rows.firsts is None else tf.constant(rows.firsts)
 
+    def spans(self, row_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Where rows begin among all tokens, and their lengths; int64 `(B,)` each."""
+        return tf.gather(self._starts, row_B), tf.gather(self._lengths, row_B)
+
     def batch(self, row_B: Tensor, length: Tensor) -> dict[str, Tensor]:
         """Rows by their number, int64 `(B,)`, padded to `length`.
 
@@ -109,13 +113,7 @@ class RowTables:
             `token_ids` int32 `(B, T)`, `padding_mask` bool `(B, T)`, and where the tokenizer has
             segments `segment_ids` int32 `(B, T)`.
         """
-        token_ids, real_BT = padded(
-            self._ids,
-            tf.gather(self._starts, row_B),
-            tf.gather(self._lengths, row_B),
-            length,
-            self._pad_id,
-        )
+        token_ids, real_BT = padded(self._ids, *self.spans(row_B), length, self._pad_id)
         inputs = {"token_ids": token_ids, "padding_mask": real_BT}
         if self._firsts is not None:
             place_T = tf.range(tf.cast(length, tf.int64))

@@ -19,8 +19,9 @@ from keras_lm.serving.signatures import (
     generation_signatures,
     text_classifier_signatures,
     text_to_text_signatures,
+    token_classifier_signatures,
 )
-from keras_lm.tasks import TextClassifier
+from keras_lm.tasks import TextClassifier, TokenClassifier
 from keras_lm.training import LanguageModel
 
 _NEVER_CHANGED = "A version is never changed."
@@ -65,6 +66,9 @@ def export(
     | of a text classifier | | |
     | `serving_default` | `text`; of `pairs` also `text_pair` | `label`, `scores`, `status` |
     | `classify_ids` | `token_ids`, `lengths` | the same |
+    | of a token classifier | | |
+    | `serving_default` | `text` | `entities`, `types`, `starts`, `ends`, `scores`, `count`, ... |
+    | `tag_ids` | `token_ids`, `lengths` | `tags`, `scores`, `count`, `status` |
 
     `text`, `prompt`, `completion`, `target`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on
     the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`, are the fields of
@@ -79,7 +83,9 @@ def export(
     Of a text classifier `label` is string `(B,)`, `scores` float32 `(B, C)`, the probabilities in
     the order of the model's `labels`. Where a text may have several labels, there are `labels`
     string `(B, L)`, those of a probability of at least 0.5, likeliest first, and `count` in place
-    of `label`; of a regression there are `scores` alone, the numbers.
+    of `label`; of a regression there are `scores` alone, the numbers. Of a token classifier
+    `entities` and `types` are string `(B, M)`, `starts` and `ends`, in characters, int32 `(B, M)`,
+    `scores` float32 `(B, M)`; `tags` string `(B, T)`.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
@@ -177,6 +183,8 @@ def _signatures(
         )
     if isinstance(model, TextClassifier):
         return text_classifier_signatures(model, model.require_tokenizer("export()"), pairs)
+    if isinstance(model, TokenClassifier):
+        return token_classifier_signatures(model, model.require_tokenizer("export()"))
     if "masked_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         if not 1 <= top_k <= tokenizer.vocab_size:
@@ -200,8 +208,8 @@ def _signatures(
         _check_structure(structure, tokenizer.vocab_size)
         return text_to_text_signatures(model, tokenizer, max_new_tokens, structure, early_stopping)
     raise ValueError(
-        'What can be exported is a TextClassifier, or has a head "masked_lm", "replaced_token", '
-        '"causal_lm" or "seq2seq". '
+        'What can be exported is a TextClassifier or a TokenClassifier, or has a head "masked_lm", '
+        '"replaced_token", "causal_lm" or "seq2seq". '
         f"Received: heads={model.heads}"
     )
 

@@ -17,6 +17,7 @@ from keras_lm.models.pair_scoring import PairScorer
 from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.models.text_to_text import TextToText
+from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_labels import TextLabels
 
 Tensor = Any
@@ -154,6 +155,21 @@ def text_classifier_signatures(model: Any, tokenizer: Any, pairs: bool) -> Signa
         return answer_ids(token_ids, lengths)
 
     return {"serving_default": classify, "classify_ids": classify_ids}
+
+
+def token_classifier_signatures(model: Any, tokenizer: Any) -> Signatures:
+    """Signatures of a token classifier."""
+    entities = made_once(TextEntities, model, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def find_entities(text: Tensor) -> dict[str, Tensor]:
+        return entities.in_text(text)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def tag_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return entities.of_ids(token_ids, lengths)
+
+    return {"serving_default": find_entities, "tag_ids": tag_ids}
 
 
 def text_to_text_signatures(

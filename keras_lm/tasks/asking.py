@@ -66,14 +66,16 @@ def answers(
     texts: Sequence[Sequence[Any]],
     batch_size: int | None,
     verbose: Any,
+    lengths: Any = None,
 ) -> list[Answer]:
     """Answers texts in batches of about one length, so that little is padded.
 
     Args:
-        ask: a graph: one or two tensors of strings `(B,)` to a dict of tensors, the batch first.
-        texts: one or two lists of N strings.
+        ask: one or two tensors `(B,)` of strings to a dict of tensors, the batch first.
+        texts: one or two lists of N strings; or of what else `ask` takes.
         batch_size: texts that are read at once. None: 32.
         verbose: 0: no progress bar.
+        lengths: N numbers to sort by. None: the lengths of the strings.
 
     Returns:
         N answers, in the order of the texts: by name the row of each output.
@@ -84,7 +86,9 @@ def answers(
     size = BATCH_SIZE if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"batch_size must be positive. Received: {batch_size}")
-    order = np.argsort([sum(map(len, row)) for row in zip(*texts, strict=True)], kind="stable")
+    if lengths is None:
+        lengths = [sum(map(len, row)) for row in zip(*texts, strict=True)]
+    order = np.argsort(lengths, kind="stable")
     bar = keras.utils.Progbar(-(-len(order) // size)) if verbose else None
     found: list[Answer] = [{}] * len(order)
     # The longest first: what does not fit into memory fails at once.

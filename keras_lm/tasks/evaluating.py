@@ -7,9 +7,22 @@ import numpy as np
 
 from keras_lm.data.labelled_texts import read_labelled, reader_of
 from keras_lm.data.table_rows import Files, Values
+from keras_lm.data.tagged_sentences import read_sentences
+from keras_lm.data.tags import TagScheme
+from keras_lm.data.word_labels import label_words
+from keras_lm.models.interface import made_once
+from keras_lm.models.reading import padded
 from keras_lm.tasks.asking import answers
-from keras_lm.tasks.figures import Figures, class_figures, label_figures, number_figures
+from keras_lm.tasks.figures import (
+    Figures,
+    class_figures,
+    entity_figures,
+    label_figures,
+    number_figures,
+)
 from keras_lm.tasks.text_classifier import TextClassifier
+from keras_lm.tasks.text_entities import TextEntities
+from keras_lm.tasks.token_classifier import TokenClassifier
 
 
 def evaluate(
@@ -23,25 +36,27 @@ def evaluate(
 ) -> Figures:
     """Reads labelled texts, asks the model as `predict` does, and counts.
 
-    Every row counts, those that are too long by their start; so do the figures of an export.
+    Every row counts, those that are too long by their start.
 
     Args:
-        model: a built `TextClassifier` with its tokenizer.
-        files: as `keras_lm.data.classification` takes them.
+        model: a built `TextClassifier` or `TokenClassifier` with its tokenizer.
+        files: as `keras_lm.data.classification` takes them, of tokens `keras_lm.data.tagging`.
         rows: dicts in place of files, as there.
         batch_size: texts that are read at once. None: 32.
         verbose: 0: no progress bar.
-        **reading: how to read the rows: `text`, `text_pair`, `label`, `label_names` and
-            `label_separator`, as there.
+        **reading: how to read the rows, as there: `text`, `text_pair`, `label`, `label_names` and
+            `label_separator`; of tokens `word` and `tag`.
 
     Returns:
         By name, besides `rows`, their number, and `cut`, how many were too long:
         of one class: `accuracy` and `macro_f1` (over the classes in rows or answers);
         of several labels: `micro_f1`, `macro_f1` (over all labels), `exact_match`;
-        of numbers: `spearman`, `pearson`, `root_mean_squared_error`, means over the numbers.
+        of numbers: `spearman`, `pearson`, `root_mean_squared_error`, means over the numbers;
+        of tokens: `accuracy` of the words' tags, a word that was not read is wrong; where tags say
+        what is outside: `precision`, `recall` and `f1` of the entities, as seqeval counts them.
 
     Raises:
-        TypeError: see `keras_lm.data.classification`, or an unknown way of reading.
+        TypeError: see the pipelines, or an unknown way of reading.
         ValueError: see there; or a model of another kind, or without tokenizer.
         FileNotFoundError: see there.
     """
@@ -83,4 +98,40 @@ def _evaluate_texts(
     return {**figures, "rows": len(found), "cut": cut}
 
 
-_BY_KIND: dict[type, Callable[..., Figures]] = {TextClassifier: _evaluate_texts}
+def _evaluate_tags(
+    model: TokenClassifier,
+    files: Files | None,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+    *,
+    word: str | int = "words",
+    tag: str | int = "tags",
+) -> Figures:
+    tokenizer = model.require_tokenizer("evaluate()")
+    sentences = read_sentences(files, rows, model.labels, word=word, tag=tag)
+    read = label_words(sentences, tokenizer, model.labels, model.max_length)
+    ids = np.split(read.rows.ids, read.rows.starts[1:])
+    of_ids = made_once(TextEntities, model, tokenizer).of_ids
+
+    def ask(row_B: Any) -> dict[str, Any]:
+        return of_ids(*padded(tokenizer, [ids[row].tolist() for row in row_B.numpy()]))
+
+    found = answers(ask, [range(len(ids))], batch_size, verbose, lengths=read.rows.lengths)
+    tags = [
+        [answer["tags"][place].decode() if place >= 0 else "" for place in places]
+        for answer, places in zip(found, read.tokens, strict=True)
+    ]
+    truth = [[model.labels[i] for i in sentence.tags] for sentence in sentences]
+    right = [a == b for pair in zip(truth, tags, strict=True) for a, b in zip(*pair, strict=True)]
+    figures = {"accuracy": float(np.mean(right))}
+    scheme = TagScheme(model.labels)
+    if scheme.for_entities:
+        figures |= entity_figures(truth, tags, scheme.entities)
+    return {**figures, "rows": len(ids), "cut": int(read.rows.cut.sum())}
+
+
+_BY_KIND: dict[type, Callable[..., Figures]] = {
+    TextClassifier: _evaluate_texts,
+    TokenClassifier: _evaluate_tags,
+}

@@ -3,6 +3,7 @@
 The rows are those of `keras_lm.data.classification`. B batch, T length.
 """
 
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -36,17 +37,28 @@ class TextRows:
             segments, `segment_ids` int32 `(B, T)`; bool `(B,)`, whether a text was cut.
         """
         texts = [text] if text_pair is None else [text, text_pair]
+        starts, cut_by_bytes_B = zip(*map(self.start_of, texts), strict=True)
+        inputs, cut_B = self.pack(*map(self.tokenizer.tokenize, starts))
+        return inputs, functools.reduce(tf.logical_or, cut_by_bytes_B, cut_B)
+
+    def start_of(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """As much of texts `(B,)` as a row may need; bool `(B,)`, whether that is not all."""
         limit = BYTES_PER_TOKEN * self.max_length
-        ids = [self.tokenizer.tokenize(tf.strings.substr(part, 0, limit)) for part in texts]
-        special = len(self.tokenizer.encode(*[""] * len(texts)))
+        return tf.strings.substr(text, 0, limit), tf.strings.length(text) > limit
+
+    def pack(self, *ids: Tensor) -> tuple[Inputs, Tensor]:
+        """Packs ids of texts, or of first and second texts, RaggedTensors `(B, None)`.
+
+        Returns:
+            As `read`.
+        """
+        special = len(self.tokenizer.encode(*[""] * len(ids)))
         whole_B = tf.add_n([part.row_lengths() for part in ids]) + special
-        cut_B = whole_B > self.max_length
-        for part in texts:
-            cut_B |= tf.strings.length(part) > limit
         packed = self.tokenizer.pack(*ids, max_length=self.max_length)
         longest = tf.reduce_max(tf.concat([whole_B, [1]], 0))
         width = tf.minimum(tf.cast(longest, "int32"), self.max_length)
-        return {name: values[:, :width] for name, values in packed.items()}, cut_B
+        rows = {name: values[:, :width] for name, values in packed.items()}
+        return rows, whole_B > self.max_length
 
     def read_ids(
         self, token_ids: Tensor, lengths: Tensor, pairs: bool = False

@@ -5,18 +5,52 @@ B batch, T length, C classes.
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.interface import made_once
+from keras_lm.tasks.asking import answers
 from keras_lm.tasks.labels import check_classes, label_names
 from keras_lm.tasks.task import Task
+from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.training import LanguageModel
 from keras_lm.training.losses import token_cross_entropy
 
 Tensor = Any
+
+
+class Entity(NamedTuple):
+    """A part of a text.
+
+    Attributes:
+        text: as it stands there: `text[start:end]`.
+        type: of the tags `B-PER` and `I-PER` PER; of plain tags the tag.
+        start: place of its first character.
+        end: place behind its last one.
+        score: mean probability of the tags of its words.
+    """
+
+    text: str
+    type: str
+    start: int
+    end: int
+    score: float
+
+
+class FoundEntities(NamedTuple):
+    """What was found in texts; of a single text the values alone.
+
+    Attributes:
+        entities: for each text a list of `Entity`, in the order of the text.
+        cut: bool `(N,)`, whether a text was too long and its start alone was read.
+    """
+
+    entities: Any
+    cut: Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -27,7 +61,8 @@ class TokenClassifier(Task):
 
     Args:
         model: a model of the zoo, whose encoder (GPT: decoder) it shares; heads are left behind.
-        labels: names of the classes, class 0 first, or their number C.
+        labels: names of the classes, class 0 first, or their number C. Names such as `O`, `B-PER`
+            and `I-PER` say how words make entities, see `keras_lm.data.tags`.
         dropout_rate: before the last layer. None: as the family has it in Transformers.
 
     Call arguments:
@@ -97,6 +132,40 @@ class TokenClassifier(Task):
     ) -> tuple[Tensor, Tensor]:
         """Returns the cross-entropy of each token and its weight."""
         return token_cross_entropy(labels, outputs, weights, label_smoothing=self.label_smoothing)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Finds entities, or classifies words; or returns the outputs for data. See `Task.predict`.
+
+        Words are BERT's: punctuation marks are words of their own. The first token of a word says
+        what it is.
+
+        Returns:
+            Of texts `FoundEntities`: what the export answers. With plain tags without an `O` every
+            word is one; with an `O` neighbours of one tag are.
+        """
+        return super().predict(x, *args, **kwargs)
+
+    def predict_texts(
+        self, texts: list[list[Any]], single: bool, *, batch_size: int | None, verbose: Any
+    ) -> FoundEntities:
+        """Finds entities; see `predict`."""
+        if len(texts) > 1:
+            raise ValueError("Words are classified in texts, not in pairs. Received: pairs")
+        tokenizer = self.require_tokenizer("predict() of texts")
+        graphs = made_once(TextEntities, self, tokenizer)
+        found = answers(graphs.in_text, texts, batch_size, verbose)
+        names = ("entities", "types", "starts", "ends", "scores")
+        entities = [
+            [
+                Entity(text.decode(), kind.decode(), int(start), int(end), float(score))
+                for text, kind, start, end, score in zip(
+                    *(answer[name][: answer["count"]] for name in names), strict=True
+                )
+            ]
+            for answer in found
+        ]
+        cut = np.array([answer["status"] != 0 for answer in found])
+        return FoundEntities(entities[0], bool(cut[0])) if single else FoundEntities(entities, cut)
 
     def check_labels(self, labels: Any) -> None:
         """Raises for labels in a NumPy array that can't be."""

@@ -60,14 +60,29 @@ class BertWords:
 
     def __call__(self, strings: Tensor) -> Words:
         """Strings `(B,)` to their words."""
+        words, _ = self._split(characters.decode(strings))
+        return words
+
+    def with_places(self, strings: Tensor) -> tuple[Words, Tensor]:
+        """Strings `(B,)` to their words, and the place of each code point in its text, int64.
+
+        What a character became, however many code points, stands where it stood.
+        """
         text = characters.decode(strings)
+        place_N = tf.range(tf.size(text.flat_values, tf.int64))
+        place_N -= tf.gather(text.row_starts(), text.value_rowids())
+        words, (place_N,) = self._split(text, place_N)
+        return words, place_N
+
+    def _split(self, text: Tensor, *others: Tensor) -> tuple[Words, tuple]:
+        """The words of code points, and of other values `(N,)` those that belong to them."""
         code_point_N, row_N = text.flat_values, text.value_rowids()
         cell_N = self._table(code_point_N)
         unusual_N = tf.bitwise.bitwise_and(cell_N, probe.EXPANDS | probe.RANK)
-        cell_N, code_point_N, row_N = tf.cond(
+        cell_N, code_point_N, row_N, *others_N = tf.cond(
             tf.reduce_any(unusual_N > 0),
-            lambda: self._reorder(*self._expand(cell_N, code_point_N, row_N)),
-            lambda: (cell_N, code_point_N, row_N),
+            lambda: self._reorder(*self._expand(cell_N, code_point_N, row_N, *others)),
+            lambda: (cell_N, code_point_N, row_N, *others),
         )
         kind_N = tf.bitwise.bitwise_and(tf.bitwise.right_shift(cell_N, probe.KIND_SHIFT), 3)
         alone_N = tf.cast(kind_N == probe.ALONE, tf.int64)
@@ -81,9 +96,12 @@ class BertWords:
             tf.gather(code_point_N, kept) + tf.gather(cell_N, kept), probe.CODE_POINT
         )
         begins_N = tf.concat([tf.ones_like(word_N[:1], tf.bool), word_N[1:] != word_N[:-1]], 0)
-        return Words(code_point_N, begins_N, tf.gather(row_N, kept), text.nrows())
+        words = Words(code_point_N, begins_N, tf.gather(row_N, kept), text.nrows())
+        return words, tuple(tf.gather(other, kept) for other in others_N)
 
-    def _expand(self, cell_N: Tensor, code_point_N: Tensor, row_N: Tensor) -> tuple:
+    def _expand(
+        self, cell_N: Tensor, code_point_N: Tensor, row_N: Tensor, *others: Tensor
+    ) -> tuple:
         """One cell for each code point that comes out."""
         expands_N = tf.bitwise.bitwise_and(cell_N, probe.EXPANDS) > 0
         which_N = tf.where(expands_N, tf.bitwise.bitwise_and(cell_N, probe.CODE_POINT), 0)
@@ -100,16 +118,20 @@ class BertWords:
             cell_M,
             tf.where(expands_M, 0, tf.gather(code_point_N, source)),
             tf.gather(row_N, source),
+            *(tf.gather(other, source) for other in others),
         )
 
-    def _reorder(self, cell_N: Tensor, code_point_N: Tensor, row_N: Tensor) -> tuple:
+    def _reorder(
+        self, cell_N: Tensor, code_point_N: Tensor, row_N: Tensor, *others: Tensor
+    ) -> tuple:
         """Sorts runs of marks by combining class, as NFD does; equals stay in order."""
         rank_N = tf.bitwise.right_shift(tf.bitwise.bitwise_and(cell_N, probe.RANK), 24)
         starts_N = tf.bitwise.bitwise_and(cell_N, probe.STARTS) > 0
         run_N = tf.cumsum(tf.cast(starts_N, tf.int64)) + row_N
         order = tf.argsort(run_N * 32 + tf.cast(rank_N, tf.int64), stable=True)
         # A run never crosses rows, so the rows stay as they are.
-        return tf.gather(cell_N, order), tf.gather(code_point_N, order), row_N
+        moved = (tf.gather(other, order) for other in others)
+        return tf.gather(cell_N, order), tf.gather(code_point_N, order), row_N, *moved
 
 
 def _chinese(cells: np.ndarray) -> np.ndarray:

@@ -15,8 +15,10 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from keras_lm.tokenizers import byte_pair_files, byte_pair_graph
+from keras_lm.tokenizers.bert_words import BertWords
 from keras_lm.tokenizers.byte_pair_files import Merge
 from keras_lm.tokenizers.tokenizer import Tokenizer
+from keras_lm.tokenizers.word_places import WordTokens, spans_of, word_tokens
 
 Tensor = Any
 
@@ -154,9 +156,30 @@ class ByteBPE(Tokenizer):
     @tf.autograph.experimental.do_not_convert
     def _tokenize(self, strings: Tensor) -> Tensor:
         if self.add_prefix_space:
-            is_bare_B = (strings != "") & (tf.strings.substr(strings, 0, 1) != " ")
-            strings = tf.strings.join([tf.where(is_bare_B, " ", ""), strings])
+            strings = tf.strings.join([self._prefix(strings), strings])
         return self._graph.tokenize(strings)
+
+    def _prefix(self, strings: Tensor) -> Tensor:
+        """The space that each text gets, or nothing."""
+        if not self.add_prefix_space:
+            return tf.fill(tf.shape(strings), "")
+        is_bare_B = (strings != "") & (tf.strings.substr(strings, 0, 1) != " ")
+        return tf.where(is_bare_B, " ", "")
+
+    @tf.autograph.experimental.do_not_convert
+    def _tokenize_words(self, strings: Tensor) -> WordTokens:
+        strings = tf.strings.unicode_transcode(strings, "UTF-8", "UTF-8", errors="replace")
+        prefix_B = self._prefix(strings)
+        spans = spans_of(*BertWords(False, False, True).with_places(strings))
+        text_B = tf.strings.join([prefix_B, strings])
+        ids, number_N = self._graph.characters_before(text_B)
+        # Characters of all rows are counted through, and so a word's first token is the first one
+        # behind whose end more of them lie than before the word.
+        length_B = tf.strings.length(text_B, unit="UTF8_CHAR")
+        before_B = tf.cumsum(length_B, exclusive=True) + tf.strings.length(prefix_B)
+        place_W = tf.gather(before_B, spans.rows) + tf.cast(spans.starts, tf.int32)
+        token_W = tf.searchsorted(number_N, place_W, side="right", out_type=tf.int64)
+        return word_tokens(ids, spans, token_W)
 
     @tf.autograph.experimental.do_not_convert
     def _detokenize(self, ids: Tensor, continues: Tensor) -> Tensor:

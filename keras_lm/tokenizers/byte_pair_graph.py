@@ -70,7 +70,9 @@ class BytePairGraph:
     def __init__(self, tokens: Sequence[str], merges: np.ndarray, model: tokenizers.models.BPE):
         letters = byte_letters()
         ids = {token: id_ for id_, token in enumerate(tokens)}
-        self._bytes_V = constant(token_bytes(tokens))
+        spelled = token_bytes(tokens)
+        self._bytes_V = constant(spelled)
+        self._length_V = constant(np.array([len(text) for text in spelled], np.int32))
         self._words = WordSplitter()
         self._merge = MergeLoop(merges, len(tokens))
 
@@ -124,6 +126,31 @@ class BytePairGraph:
             tf.concat([[0], tf.gather(index.row_splits, last_B)], 0),
             validate=False,
         )
+
+    def characters_before(self, strings: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokenizes, and counts the characters of all strings through.
+
+        Args:
+            strings: string `(B,)`, valid UTF-8.
+
+        Returns:
+            What `tokenize` gives; and int32 `(N,)`, for each token how many characters begin before
+            its end, in its own string and those above.
+
+        Raises:
+            ValueError: a byte without a token of its own, which would vanish from the count.
+        """
+        if not self._has_all_bytes:
+            raise ValueError(
+                "Words stand somewhere where every byte has a token. "
+                "Received: a vocabulary without some of the 256 bytes"
+            )
+        ids = self.tokenize(strings)
+        byte_M = tf.io.decode_raw(tf.strings.reduce_join(strings), tf.uint8)
+        begins_M = tf.bitwise.bitwise_and(byte_M, 0xC0) != 0x80  # not inside of a character
+        number_M = tf.cumsum(tf.cast(begins_M, tf.int32))
+        end_N = tf.cumsum(tf.gather(self._length_V, ids.flat_values))
+        return ids, tf.gather(number_M, end_N - 1)
 
     def _fingerprint(self, text_W: Tensor) -> Tensor:
         return tf.strings.to_hash_bucket_fast(text_W, self._num_prints)

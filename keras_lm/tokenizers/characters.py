@@ -19,6 +19,16 @@ NUM_CODE_POINTS = 0x110000
 _PAGE = 256
 
 
+def vector(strings: Tensor) -> Tensor:
+    """Strings as a string tensor `(B,)`; raises ValueError where they are another shape."""
+    strings = tf.convert_to_tensor(strings, tf.string)
+    if strings.shape.rank is None:
+        strings = tf.ensure_shape(strings, [None])
+    if strings.shape.rank != 1:
+        raise ValueError(f"strings must have shape (B,). Received: {strings.shape}")
+    return strings
+
+
 def decode(strings: Tensor) -> Tensor:
     """UTF-8 strings `(B,)` to an int32 RaggedTensor `(B, None)` of code points.
 

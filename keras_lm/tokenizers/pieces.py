@@ -91,6 +91,10 @@ class Pieces:
 
     def __call__(self, words: Words) -> Tensor:
         """The ids of words: int32 RaggedTensor `(B, None)`."""
+        return ragged_ids(self.at(words), words)
+
+    def at(self, words: Words) -> Tensor:
+        """The id of the piece that begins at each code point, int32 `(N,)`; -1 where none does."""
         begin_W = tf.where(words.begins)[:, 0]
         word_N = tf.cumsum(tf.cast(words.begins, tf.int32)) - 1
         size = tf.size(words.code_points, tf.int64)
@@ -106,14 +110,7 @@ class Pieces:
         # A word that is neither known nor walked is too long: unknown.
         fixed_W = tf.where(rest_W, -1, tf.where(id_W < 0, self._unk_id, id_W))
         id_N = tf.where(words.begins, tf.gather(fixed_W, word_N), -1)
-        id_N = tf.tensor_scatter_nd_update(id_N, place_P[:, None], id_P)
-        pieces = tf.where(id_N >= 0)[:, 0]
-        return tf.RaggedTensor.from_value_rowids(
-            tf.gather(id_N, pieces),
-            tf.gather(words.rows, pieces),
-            nrows=words.num_rows,
-            validate=False,
-        )
+        return tf.tensor_scatter_nd_update(id_N, place_P[:, None], id_P)
 
     def _whole(self, word_W: Tensor) -> Tensor:
         """The ids of words that are tokens, -1 for the others."""
@@ -186,6 +183,17 @@ class Pieces:
             shape_invariants=(tf.TensorShape([None]), tf.TensorShape([None])),
         )
         return picked_P
+
+
+def ragged_ids(id_N: Tensor, words: Words) -> Tensor:
+    """Ids, where they are none -1, to an int32 RaggedTensor `(B, None)`."""
+    pieces = tf.where(id_N >= 0)[:, 0]
+    return tf.RaggedTensor.from_value_rowids(
+        tf.gather(id_N, pieces),
+        tf.gather(words.rows, pieces),
+        nrows=words.num_rows,
+        validate=False,
+    )
 
 
 def _by_level(

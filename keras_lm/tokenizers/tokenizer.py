@@ -19,8 +19,10 @@ import tensorflow as tf
 import tokenizers
 
 from keras_lm.tokenizers import packing, writing
+from keras_lm.tokenizers.characters import vector
 from keras_lm.tokenizers.constants import constant
 from keras_lm.tokenizers.special_tokens import SpecialTokens
+from keras_lm.tokenizers.word_places import WordTokens
 
 Tensor = Any
 
@@ -206,14 +208,21 @@ class Tokenizer(abc.ABC):
         Raises:
             ValueError: `strings` is not a vector.
         """
-        strings = tf.convert_to_tensor(strings, tf.string)
-        if strings.shape.rank is None:
-            strings = tf.ensure_shape(strings, [None])
-        if strings.shape.rank != 1:
-            raise ValueError(f"strings must have shape (B,). Received: {strings.shape}")
+        strings = vector(strings)
         if tf.executing_eagerly():
             return self._traced(strings)  # one operation at a time takes 50 times as long
         return self._read(strings)
+
+    @tf.autograph.experimental.do_not_convert
+    def tokenize_words(self, strings: Tensor) -> WordTokens:
+        """Ids of texts `(B,)` and where their words, BERT's, stand, in the graph: `WordTokens`.
+
+        Special tokens in texts are text. Raises ValueError where a byte has no token.
+        """
+        strings = vector(strings)
+        if tf.executing_eagerly():
+            return self._traced_words(strings)
+        return self._tokenize_words(strings)
 
     def _read(self, strings: Tensor) -> Tensor:
         if self.special_tokens == "parse":
@@ -224,6 +233,11 @@ class Tokenizer(abc.ABC):
     def _traced(self) -> Any:
         signature = [tf.TensorSpec([None], tf.string)]
         return tf.function(self._read, input_signature=signature, autograph=False)
+
+    @functools.cached_property
+    def _traced_words(self) -> Any:
+        signature = [tf.TensorSpec([None], tf.string)]
+        return tf.function(self._tokenize_words, input_signature=signature, autograph=False)
 
     @tf.autograph.experimental.do_not_convert
     def detokenize(
@@ -306,6 +320,10 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def _tokenize(self, strings: Tensor) -> Tensor:
         """Strings `(B,)` to an int32 RaggedTensor `(B, None)`; special tokens are text here."""
+
+    @abc.abstractmethod
+    def _tokenize_words(self, strings: Tensor) -> WordTokens:
+        """Strings `(B,)` to their tokens and words; special tokens are text here."""
 
     @abc.abstractmethod
     def _detokenize(self, ids: Tensor, continues: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from keras_lm.tokenizers.bert_words import BertWords
 from keras_lm.tokenizers.constants import constant
-from keras_lm.tokenizers.pieces import Pieces
+from keras_lm.tokenizers.pieces import Pieces, ragged_ids
 from keras_lm.tokenizers.tokenizer import Tokenizer
+from keras_lm.tokenizers.word_places import WordTokens, spans_of, word_tokens
 
 Tensor = Any
 
@@ -190,6 +191,13 @@ class WordPiece(Tokenizer):
 
     def _tokenize(self, strings: Tensor) -> Tensor:
         return self._pieces(self._words(strings))
+
+    def _tokenize_words(self, strings: Tensor) -> WordTokens:
+        words, place_N = self._words.with_places(strings)
+        id_N, spans = self._pieces.at(words), spans_of(words, place_N)
+        # Every word begins with a piece.
+        token_N = tf.cumsum(tf.cast(id_N >= 0, tf.int64), exclusive=True)
+        return word_tokens(ragged_ids(id_N, words), spans, tf.gather(token_N, spans.begins))
 
     def _decode(self, ids: list[int], skip_special_tokens: bool, continues: bool) -> str:
         text = super()._decode(ids, skip_special_tokens, False)

@@ -54,6 +54,8 @@ REQUESTS = [
     ("classifier", "classify_ids", ROWS),
     ("pair_classifier", "serving_default", PAIRS),
     ("pair_classifier", "classify_ids", PAIR_ROWS),
+    ("tagger", "serving_default", {"text": [*TEXTS, LONG]}),
+    ("tagger", "tag_ids", ROWS),
     ("transformer", "beam_search", {"text": PROMPTS, **BEAM_OPTIONS}),
 ]
 

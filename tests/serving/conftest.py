@@ -2,7 +2,7 @@ import pytest
 import tensorflow as tf
 from ask_in_a_process import BEAMS, REQUESTS, ask_in_another_process
 
-from keras_lm import BERT, ELECTRA, GPT, TextClassifier, Transformer, export
+from keras_lm import BERT, ELECTRA, GPT, TextClassifier, TokenClassifier, Transformer, export
 from keras_lm.generation import Rules
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
@@ -65,7 +65,14 @@ def pair_classifier(bert):
 
 
 @pytest.fixture(scope="session")
-def exports(bert, classifier, electra, gpt, pair_classifier, transformer, tmp_path_factory):
+def tagger(bert):
+    model = TokenClassifier(bert, ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def exports(bert, classifier, electra, gpt, pair_classifier, tagger, transformer, tmp_path_factory):
     """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
@@ -81,6 +88,7 @@ def exports(bert, classifier, electra, gpt, pair_classifier, transformer, tmp_pa
     )
     export(classifier, directory / "classifier")
     export(pair_classifier, directory / "pair_classifier", pairs=True)
+    export(tagger, directory / "tagger")
     return directory
 
 
@@ -94,5 +102,5 @@ def answers(exports):
 
 @pytest.fixture(scope="session")
 def loaded(exports):
-    names = ("bert", "electra", "gpt", "transformer", "classifier", "pair_classifier")
+    names = ("bert", "electra", "gpt", "transformer", "classifier", "pair_classifier", "tagger")
     return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}

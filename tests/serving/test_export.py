@@ -238,7 +238,7 @@ def nodes(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["bert", "electra", "gpt", "transformer", "classifier", "pair_classifier"]
+    "name", ["bert", "electra", "gpt", "transformer", "classifier", "pair_classifier", "tagger"]
 )
 def test_the_operations_are_those_of_core_tensorflow(exports, name):
     found = list(nodes(exports / name / "1"))

@@ -8,6 +8,9 @@ from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TEXTS
 from keras_lm import TextClassifier, export
 from keras_lm.models.limits import CUT
 
+HOSTILE_IDS = tf.constant([[10**6, -5, 3], [0, 0, 0]])
+HOSTILE_LENGTHS = tf.constant([99, -1])
+
 
 def test_texts_are_classified_as_in_python(answers, classifier):
     answer = answers["classifier", "serving_default"]
@@ -42,6 +45,33 @@ def test_rows_of_ids_are_classified(answers, classifier, pair_classifier):
         np.testing.assert_allclose(answer["scores"][row], tf.sigmoid(logits)[0], atol=1e-6)
 
 
+def test_entities_are_found_as_in_python(answers, tagger):
+    answer = answers["tagger", "serving_default"]
+    found = tagger.predict([*TEXTS, LONG], verbose=0)
+    assert any(found.entities)
+    names = ("entities", "types", "starts", "ends", "scores")
+    for row, entities in enumerate(found.entities):
+        count = answer["count"][row]
+        own = list(zip(*(answer[name][row] for name in names), strict=True))
+        assert [entity[:4] for entity in own[:count]] == [entity[:4] for entity in entities]
+        np.testing.assert_allclose(
+            [entity[4] for entity in own[:count]], [entity.score for entity in entities], atol=1e-6
+        )
+        assert set(own[count:]) <= {("", "", -1, -1, -1.0)}
+    assert answer["status"] == [0] * len(TEXTS) + [CUT]
+    assert answer.keys() == {*names, "count", "status"}
+
+
+def test_every_token_of_ids_is_tagged(answers, tagger):
+    answer = answers["tagger", "tag_ids"]
+    assert answer["count"] == ROWS["lengths"]
+    for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
+        scores = tf.nn.softmax(tagger(np.array([ids[:length]])))[0].numpy()
+        tags = [tagger.labels[i] for i in scores.argmax(-1)]
+        assert answer["tags"][row] == tags + [""] * (4 - length)
+        np.testing.assert_allclose(answer["scores"][row][:length], scores.max(-1), atol=1e-6)
+
+
 def test_a_regression_answers_numbers(bert, tmp_path):
     model = TextClassifier(bert, ["stars", "price"], problem="regression")
     model.build()
@@ -62,10 +92,15 @@ def test_nothing_that_is_asked_makes_a_request_fail(loaded):
             answer = signatures["serving_default"](**request)
             assert answer["scores"].shape[0] == count
             assert np.isfinite(answer["scores"]).all()
-        ids = tf.constant([[10**6, -5, 3], [0, 0, 0]])
-        answer = signatures["classify_ids"](token_ids=ids, lengths=tf.constant([99, -1]))
+        answer = signatures["classify_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
         assert answer["status"].numpy().tolist() == [CUT, 0]
         assert np.isfinite(answer["scores"]).all()
+    signatures = loaded["tagger"].signatures
+    for texts in (["x " * 10**6, b"\xff\xfe a", "", "\u0301"], []):
+        answer = signatures["serving_default"](text=tf.constant(texts, tf.string))
+        assert answer["count"].shape[0] == answer["entities"].shape[0] == len(texts)
+    answer = signatures["tag_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
+    assert answer["count"].numpy().tolist() == [3, 0]
 
 
 def test_pairs_are_for_classifiers_of_texts(gpt, tmp_path):
