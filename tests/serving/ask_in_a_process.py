@@ -50,20 +50,23 @@ REQUESTS = [
     ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
     ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
     ("transformer", "score", {"text": PROMPTS, "target": TARGETS}),
+    ("transformer", "beam_search", {"text": PROMPTS, **BEAM_OPTIONS}),
+]
+
+TASK_REQUESTS = [
     ("classifier", "serving_default", {"text": [*TEXTS, LONG]}),
     ("classifier", "classify_ids", ROWS),
     ("pair_classifier", "serving_default", PAIRS),
     ("pair_classifier", "classify_ids", PAIR_ROWS),
     ("tagger", "serving_default", {"text": [*TEXTS, LONG]}),
     ("tagger", "tag_ids", ROWS),
-    ("transformer", "beam_search", {"text": PROMPTS, **BEAM_OPTIONS}),
 ]
 
 
-def ask_in_another_process(directory, python=sys.executable):
-    """Answers to `REQUESTS` from a process that has TensorFlow and the exports alone."""
+def ask_in_another_process(directory, requests, python=sys.executable):
+    """Answers to requests from a process that has TensorFlow and the exports alone."""
     path = pathlib.Path(directory) / "requests.json"
-    path.write_text(json.dumps(REQUESTS), encoding="utf-8")
+    path.write_text(json.dumps(requests), encoding="utf-8")
     script = pathlib.Path(__file__).with_name("ask_exports.py")
     # Run elsewhere, without the checkout on the path.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -1,6 +1,6 @@
 import pytest
 import tensorflow as tf
-from ask_in_a_process import BEAMS, REQUESTS, ask_in_another_process
+from ask_in_a_process import BEAMS, REQUESTS, TASK_REQUESTS, ask_in_another_process
 
 from keras_lm import BERT, ELECTRA, GPT, TextClassifier, TokenClassifier, Transformer, export
 from keras_lm.generation import Rules
@@ -72,7 +72,7 @@ def tagger(bert):
 
 
 @pytest.fixture(scope="session")
-def exports(bert, classifier, electra, gpt, pair_classifier, tagger, transformer, tmp_path_factory):
+def exports(bert, electra, gpt, transformer, tmp_path_factory):
     """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
@@ -86,21 +86,49 @@ def exports(bert, classifier, electra, gpt, pair_classifier, tagger, transformer
         early_stopping=True,
         rules=Rules(no_repeat_ngram_size=3),
     )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def task_exports(classifier, pair_classifier, tagger, tmp_path_factory):
+    """The same of tasks."""
+    directory = tmp_path_factory.mktemp("saved_tasks")
     export(classifier, directory / "classifier")
     export(pair_classifier, directory / "pair_classifier", pairs=True)
     export(tagger, directory / "tagger")
     return directory
 
 
+def asked(directory, requests):
+    """By model and signature, from a process that never imported keras_lm."""
+    found = ask_in_another_process(directory, requests)
+    assert found["unwanted"] == []
+    return {request[:2]: answer for request, answer in zip(requests, found["answers"], strict=True)}
+
+
 @pytest.fixture(scope="session")
 def answers(exports):
-    """By model and signature, from a process that never imported keras_lm."""
-    found = ask_in_another_process(exports)
-    assert found["unwanted"] == []
-    return {request[:2]: answer for request, answer in zip(REQUESTS, found["answers"], strict=True)}
+    return asked(exports, REQUESTS)
+
+
+@pytest.fixture(scope="session")
+def task_answers(task_exports):
+    return asked(task_exports, TASK_REQUESTS)
+
+
+def loaded_from(directory):
+    return {
+        path.name: tf.saved_model.load(str(path / "1"))
+        for path in sorted(directory.iterdir())
+        if path.is_dir()
+    }
 
 
 @pytest.fixture(scope="session")
 def loaded(exports):
-    names = ("bert", "electra", "gpt", "transformer", "classifier", "pair_classifier", "tagger")
-    return {name: tf.saved_model.load(str(exports / name / "1")) for name in names}
+    return loaded_from(exports)
+
+
+@pytest.fixture(scope="session")
+def task_loaded(task_exports):
+    return loaded_from(task_exports)

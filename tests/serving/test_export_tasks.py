@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TEXTS
+from operation_audit import assert_core_operations
 
 from keras_lm import TextClassifier, export
 from keras_lm.models.limits import CUT
@@ -12,8 +13,8 @@ HOSTILE_IDS = tf.constant([[10**6, -5, 3], [0, 0, 0]])
 HOSTILE_LENGTHS = tf.constant([99, -1])
 
 
-def test_texts_are_classified_as_in_python(answers, classifier):
-    answer = answers["classifier", "serving_default"]
+def test_texts_are_classified_as_in_python(task_answers, classifier):
+    answer = task_answers["classifier", "serving_default"]
     found = classifier.predict([*TEXTS, LONG], verbose=0)
     assert answer["label"] == found.labels
     np.testing.assert_allclose(answer["scores"], found.scores, atol=1e-6)
@@ -21,8 +22,8 @@ def test_texts_are_classified_as_in_python(answers, classifier):
     assert answer.keys() == {"label", "scores", "status"}
 
 
-def test_pairs_are_classified_as_in_python(answers, pair_classifier):
-    answer = answers["pair_classifier", "serving_default"]
+def test_pairs_are_classified_as_in_python(task_answers, pair_classifier):
+    answer = task_answers["pair_classifier", "serving_default"]
     found = pair_classifier.predict(list(zip(*PAIRS.values(), strict=True)), verbose=0)
     np.testing.assert_allclose(answer["scores"], found.scores, atol=1e-6)
     most = max(answer["count"])
@@ -32,12 +33,12 @@ def test_pairs_are_classified_as_in_python(answers, pair_classifier):
     assert answer["status"] == [CUT if cut else 0 for cut in found.cut]
 
 
-def test_rows_of_ids_are_classified(answers, classifier, pair_classifier):
-    answer = answers["classifier", "classify_ids"]
+def test_rows_of_ids_are_classified(task_answers, classifier, pair_classifier):
+    answer = task_answers["classifier", "classify_ids"]
     for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
         logits = classifier(np.array([ids[:length]]))
         np.testing.assert_allclose(answer["scores"][row], tf.nn.softmax(logits)[0], atol=1e-6)
-    answer = answers["pair_classifier", "classify_ids"]
+    answer = task_answers["pair_classifier", "classify_ids"]
     segments = [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1]]
     for row, (ids, length) in enumerate(zip(*PAIR_ROWS.values(), strict=True)):
         inputs = {"token_ids": [ids[:length]], "segment_ids": [segments[row]]}
@@ -45,8 +46,8 @@ def test_rows_of_ids_are_classified(answers, classifier, pair_classifier):
         np.testing.assert_allclose(answer["scores"][row], tf.sigmoid(logits)[0], atol=1e-6)
 
 
-def test_entities_are_found_as_in_python(answers, tagger):
-    answer = answers["tagger", "serving_default"]
+def test_entities_are_found_as_in_python(task_answers, tagger):
+    answer = task_answers["tagger", "serving_default"]
     found = tagger.predict([*TEXTS, LONG], verbose=0)
     assert any(found.entities)
     names = ("entities", "types", "starts", "ends", "scores")
@@ -62,8 +63,8 @@ def test_entities_are_found_as_in_python(answers, tagger):
     assert answer.keys() == {*names, "count", "status"}
 
 
-def test_every_token_of_ids_is_tagged(answers, tagger):
-    answer = answers["tagger", "tag_ids"]
+def test_every_token_of_ids_is_tagged(task_answers, tagger):
+    answer = task_answers["tagger", "tag_ids"]
     assert answer["count"] == ROWS["lengths"]
     for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
         scores = tf.nn.softmax(tagger(np.array([ids[:length]])))[0].numpy()
@@ -81,9 +82,9 @@ def test_a_regression_answers_numbers(bert, tmp_path):
     np.testing.assert_allclose(answer["scores"], model.predict(TEXTS, verbose=0).scores, atol=1e-5)
 
 
-def test_nothing_that_is_asked_makes_a_request_fail(loaded):
+def test_nothing_that_is_asked_makes_a_request_fail(task_loaded):
     for name in ("classifier", "pair_classifier"):
-        signatures = loaded[name].signatures
+        signatures = task_loaded[name].signatures
         texts = {"text": ["x " * 10**6, b"\xff\xfe", ""]}
         if name == "pair_classifier":
             texts["text_pair"] = ["y", "x " * 10**6, ""]
@@ -95,12 +96,23 @@ def test_nothing_that_is_asked_makes_a_request_fail(loaded):
         answer = signatures["classify_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
         assert answer["status"].numpy().tolist() == [CUT, 0]
         assert np.isfinite(answer["scores"]).all()
-    signatures = loaded["tagger"].signatures
+    signatures = task_loaded["tagger"].signatures
     for texts in (["x " * 10**6, b"\xff\xfe a", "", "\u0301"], []):
         answer = signatures["serving_default"](text=tf.constant(texts, tf.string))
         assert answer["count"].shape[0] == answer["entities"].shape[0] == len(texts)
     answer = signatures["tag_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
     assert answer["count"].numpy().tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("name", ["classifier", "pair_classifier", "tagger"])
+def test_the_operations_are_those_of_core_tensorflow(task_exports, name):
+    assert_core_operations(task_exports / name / "1")
+
+
+def test_every_output_has_the_batch_first(task_loaded):
+    for model in task_loaded.values():
+        for function in model.signatures.values():
+            assert all(spec.shape.rank for spec in function.structured_outputs.values())
 
 
 def test_pairs_are_for_classifiers_of_texts(gpt, tmp_path):

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from ask_in_a_process import ask_in_another_process
+from ask_in_a_process import REQUESTS, TASK_REQUESTS, ask_in_another_process
 
 # Environments are kept between runs; the package index is asked for each version once.
 CACHE = pathlib.Path(__file__).parents[2] / ".cache"
@@ -29,20 +29,25 @@ def environment(version):
 
 
 @pytest.fixture(scope="module")
-def here(exports):
-    return ask_in_another_process(exports)["answers"]
+def asked(exports, task_exports):
+    """What is asked where, and the answers here."""
+    return [
+        (directory, requests, ask_in_another_process(directory, requests)["answers"])
+        for directory, requests in ((exports, REQUESTS), (task_exports, TASK_REQUESTS))
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("version", ["2.12.1", "2.19.1", "2.20.0"])
-def test_exports_answer_alike_in_an_old_tensorflow(exports, here, version):
-    found = ask_in_another_process(exports, environment(version))
-    assert found["version"] == version
-    for answer, expected in zip(found["answers"], here, strict=True):
-        assert answer.keys() == expected.keys()
-        for name in expected:
-            if np.array(expected[name]).dtype.kind == "f":
-                np.testing.assert_allclose(answer[name], expected[name], rtol=1e-4, atol=1e-6)
-            else:
-                assert answer[name] == expected[name], name
+def test_exports_answer_alike_in_an_old_tensorflow(asked, version):
+    for directory, requests, here in asked:
+        found = ask_in_another_process(directory, requests, environment(version))
+        assert found["version"] == version
+        for answer, expected in zip(found["answers"], here, strict=True):
+            assert answer.keys() == expected.keys()
+            for name in expected:
+                if np.array(expected[name]).dtype.kind == "f":
+                    np.testing.assert_allclose(answer[name], expected[name], rtol=1e-4, atol=1e-6)
+                else:
+                    assert answer[name] == expected[name], name
