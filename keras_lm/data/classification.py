@@ -60,8 +60,8 @@ def classification(
         problem: `"single_label"`, `"multi_label"` or `"regression"`, as the model's.
         sequence_length: T at most, special tokens included; not above the model's `max_length`.
         text: name of the column.
-        text_pair: name of the column of second texts, which are read where there is one. None:
-            never.
+        text_pair: name of the column of second texts. One called "text_pair" is read where it is
+            there; another one must be. None: there are no pairs.
         label: name of the column. A class is its name; a number in `rows` or JSONL that is no name
             is its place in `labels`, or in the names that a `datasets.Dataset` gives. Of several
             labels: a list, or names in one cell. Or for several labels or numbers a list of

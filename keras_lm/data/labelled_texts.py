@@ -11,6 +11,8 @@ import numpy as np
 from keras_lm.data.label_values import BadRowError, LabelReader, text_of
 from keras_lm.data.table_rows import Files, Values, open_rows
 
+TEXT_PAIR = "text_pair"  # is read where it is there
+
 
 class LabelledTexts(NamedTuple):
     """What stands in the rows that were read.
@@ -50,8 +52,11 @@ def read_labelled(
     values: list[Any] = []
     dropped: list[str] = []
     paired: bool | None = None
-    for row in open_rows(files, rows, (text, *reader.columns)):
-        has_pair = text_pair is not None and row.values.get(text_pair) is not None
+    # A column that was asked for must be there.
+    asked = text_pair not in (None, TEXT_PAIR)
+    columns = [text, *reader.columns, *([str(text_pair)] if asked else [])]
+    for row in open_rows(files, rows, columns):
+        has_pair = asked or (text_pair is not None and row.values.get(text_pair) is not None)
         try:
             if paired is not None and paired != has_pair:
                 rule = "Either all rows or none must have a second text."

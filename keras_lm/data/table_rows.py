@@ -153,13 +153,14 @@ def _named(
     """Names the cells of each record; blank lines are none."""
     records = (record for record in records if record[1])
     _, names = next(records, (0, []))
-    for column in columns:
-        if names.count(column) != 1:
-            raise ValueError(
-                f"The first line of a file must name each column that is read once. Received: "
-                f"{column!r} {'twice' if column in names else 'missing'} in {path}, "
-                f"whose columns are {names!r:.200}"
-            )
+    twice = [name for name in names if name and names.count(name) > 1]
+    missing = [name for name in columns if name not in names]
+    if twice or missing:
+        wrong = f"{twice[0]!r} twice" if twice else f"{missing[0]!r} missing"
+        raise ValueError(
+            "The first line of a file must name every column that is read, each once. Received: "
+            f"{wrong} in {path}, whose columns are {names!r:.200}"
+        )
     for line, cells in records:
         if len(cells) != len(names):
             raise ValueError(

@@ -91,6 +91,18 @@ def test_pairs_are_packed_as_the_tokenizer_packs_them_and_the_longer_text_loses_
     assert single["token_ids"][1].tolist()[:4] == [CLS, W + 1, SEP, PAD]
 
 
+def test_a_second_column_that_was_asked_for_must_be_there(numbered, tmp_path):
+    (tmp_path / "a.csv").write_text("text,text2,label\nw1,w2,bad\n", "utf-8")
+    options = {"labels": LABELS, "batch_size": 1}
+    data = classification(tmp_path / "a.csv", numbered, text_pair="text2", **options)
+    ((inputs, _),) = data.as_numpy_iterator()
+    assert inputs["token_ids"].tolist() == [[CLS, W + 1, SEP, W + 2, SEP]]
+    with pytest.raises(ValueError, match="'text3' missing in"):
+        classification(tmp_path / "a.csv", numbered, text_pair="text3", **options)
+    with pytest.raises(ValueError, match=r"Received: None in column 'text3', rows\[0\]"):
+        make(numbered, numbered_rows(1), text_pair="text3")
+
+
 def test_a_tokenizer_without_special_tokens_gives_the_text_alone(bytes_bpe):
     rows = [{"text": "assert it", "label": "bad"}]
     ((inputs, _),) = make(bytes_bpe, rows).as_numpy_iterator()
