@@ -26,6 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-repeat-ngram-size", type=int, default=0, help="0 is off")
     parser.add_argument("--num-beams", type=int, default=1, help="above 1: beam search")
     parser.add_argument("--length-penalty", type=float, help="of a beam search; default: 1")
+    parser.add_argument(
+        "--prompt-lookup-num-tokens",
+        type=int,
+        default=0,
+        help="propose so many tokens that followed the newest before; 0 is off",
+    )
+    parser.add_argument("--draft-model", help="a smaller GPT that proposes tokens")
+    parser.add_argument("--num-draft-tokens", type=int, help="how many; default: 4")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--stop", action="append", default=[], help="end at this text; repeatable")
     parser.add_argument("--stream", action="store_true", help="print what comes as it comes")
@@ -41,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
             f"generate takes a GPT or a Transformer. Received: a {type(model).__name__}"
         )
     wanted = {name: value for name, value in vars(options).items() if name not in _OURS}
+    if options.draft_model is not None:
+        wanted["draft_model"] = load(options.draft_model)
     if options.stream:
         return _stream(model, options.prompt, wanted)
     found = model.generate(options.prompt, **wanted)

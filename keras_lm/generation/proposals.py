@@ -201,13 +201,16 @@ class Draft(Proposer):
 
     def settle(self, cache: Any, proposal: Proposal, taken: Tensor) -> Any:
         """Takes back what was read too far: K + 1 tokens were read."""
-        finite = all_finite(proposal.logits)
+        finite = tf.reduce_all(finite_rows(proposal.logits))
         return self.rewind(cache, self.num_tokens + 1 - taken, finite)
 
 
-def all_finite(logits: Tensor) -> Tensor:
-    """Tells whether logits come of finite numbers alone, bool scalar. Minus infinity forbids."""
-    return tf.reduce_all(tf.math.is_finite(tf.reduce_max(logits, -1)))
+def finite_rows(logits: Tensor) -> Tensor:
+    """Tells which rows of logits, `(R, T, V)`, come of finite numbers alone: bool `(R,)`.
+
+    Minus infinity forbids a token.
+    """
+    return tf.reduce_all(tf.math.is_finite(tf.reduce_max(logits, -1)), -1)
 
 
 def required_prompt(decoder: Decoder) -> Prompt:

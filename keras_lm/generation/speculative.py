@@ -21,7 +21,7 @@ from keras_lm.generation.proposals import (
     Proposer,
     Read,
     Rewind,
-    all_finite,
+    finite_rows,
     required_prompt,
     write_at,
 )
@@ -45,6 +45,9 @@ class Speculation(NamedTuple):
             read the prompt included.
         proposed: int32 `(R,)`, how many tokens were proposed.
         accepted: int32 `(R,)`, how many of them became text or an end token.
+        careful: bool `(R,)`, whether the next pass reads no proposals, since logits of the last one
+            were not finite. A token that is proposed and never written may have made them so, and
+            what is masked is not safe from it: its weight of 0 times infinity is none.
     """
 
     newest: Tensor
@@ -52,6 +55,7 @@ class Speculation(NamedTuple):
     passes: Tensor
     proposed: Tensor
     accepted: Tensor
+    careful: Tensor
 
 
 class Speculator:
@@ -86,7 +90,8 @@ class Speculator:
         )
         none_R = tf.zeros_like(before_R)
         newest_R2 = tf.stack([before_R, decoding.last], 1)
-        return Speculation(newest_R2, decoding.found, none_R + 1, none_R, none_R)
+        careful_R = tf.zeros_like(none_R, tf.bool)
+        return Speculation(newest_R2, decoding.found, none_R + 1, none_R, none_R, careful_R)
 
     def go_on(self, state: Speculation, cache: Any, drafts: Any) -> tuple[Speculation, Any, Any]:
         """Picks tokens until all rows have ended.
@@ -112,6 +117,10 @@ class Speculator:
     def _turn(self, state: Speculation, cache: Any, drafts: Any) -> tuple[Speculation, Any, Any]:
         found, decoder = state.found, self.decoder
         proposal, drafts = self.proposer.propose(found, state.newest, drafts)
+        proposal = proposal._replace(
+            token_ids=tf.where(state.careful[:, None], state.newest[:, 1:], proposal.token_ids),
+            counts=tf.where(state.careful, 0, proposal.counts),
+        )
         read_RT = tf.concat([state.newest[:, 1:], proposal.token_ids], 1)
         length = tf.shape(read_RT)[1]
         logits_RTV, cache = self.read(read_RT, cache)
@@ -139,7 +148,8 @@ class Speculator:
 
         # Of the tokens that a row could get, those up to the first that ends it.
         running_R = tf.equal(found.reasons, RUNNING)
-        could_R = tf.where(running_R, verdict.accepted + 1, 0)
+        fails_R = running_R & ~state.careful & ~finite_rows(raw_RTV)
+        could_R = tf.where(running_R & ~fails_R, verdict.accepted + 1, 0)
         reason_RT = self._reasons(found, verdict, could_R)
         ends_RT = tf.not_equal(reason_RT, RUNNING) & (tf.range(length)[None] < could_R[:, None])
         ends_R = tf.reduce_any(ends_RT, 1)
@@ -166,15 +176,15 @@ class Speculator:
         token_ids_RN = write_at(found.token_ids, verdict.token_ids, found.lengths, text_R)
         new_found = Generated(token_ids_RN, found.lengths + text_R, reason_R, *scores)
         line_RX = tf.concat([state.newest, verdict.token_ids], 1)
-        proposed_R = tf.where(running_R, proposal.counts, 0)
         new = Speculation(
             newest=tf.gather(line_RX, taken_R[:, None] + tf.range(2)[None], batch_dims=1),
             found=new_found,
             passes=state.passes + tf.cast(running_R, tf.int32),
-            proposed=state.proposed + proposed_R,
+            proposed=state.proposed + tf.where(could_R > 0, proposal.counts, 0),
             accepted=state.accepted + tf.minimum(verdict.accepted, taken_R),
+            careful=fails_R,
         )
-        cache = self.rewind(cache, length - taken_R, all_finite(raw_RTV))
+        cache = self.rewind(cache, length - taken_R, ~tf.reduce_any(fails_R))
         return new, cache, self.proposer.settle(drafts, proposal, taken_R)
 
     def _judge(

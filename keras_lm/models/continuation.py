@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_lm import generation
 from keras_lm.models.interface import graph
+from keras_lm.models.speculation import Proposals
 
 Tensor = Any
 
@@ -26,10 +27,12 @@ class Structure(NamedTuple):
     Attributes:
         num_beams: K; 1: no beam search.
         rules: `keras_lm.generation.Rules`.
+        proposals: `keras_lm.models.speculation.Proposals`, or None.
     """
 
     num_beams: int = 1
     rules: generation.Rules = generation.Rules()
+    proposals: Proposals | None = None
 
 
 PLAIN = Structure()
@@ -65,6 +68,10 @@ class Answers(NamedTuple):
         scores: float32 `(R,)`, of a beam search its score, else the log-probability of the answer;
             0 there if scores are not asked for.
         log_probs: float32 `(R, N)`, of each token, see `keras_lm.generation.Generated`.
+        passes: int32 `(R,)`, how often the model ran until the row had ended, the pass that read
+            the prompt included. This and what follows is not counted, and 0, in a beam search.
+        proposed: int32 `(R,)`, how many tokens were proposed.
+        accepted: int32 `(R,)`, how many of them were accepted.
     """
 
     token_ids: Tensor
@@ -72,6 +79,9 @@ class Answers(NamedTuple):
     reasons: Tensor
     scores: Tensor
     log_probs: Tensor
+    passes: Tensor
+    proposed: Tensor
+    accepted: Tensor
 
 
 def _per_row(dtypes: Any) -> Any:
@@ -137,6 +147,8 @@ class Continuation(abc.ABC):
         end_id: the token that ends an answer, or None.
     """
 
+    model: Any
+
     def __init__(self, tokenizer: Any, end_id: int | None) -> None:
         self.tokenizer, self.end_id = tokenizer, end_id
         # Each keeps a graph as large as the model: what nobody asks for any more is let go.
@@ -184,13 +196,15 @@ class Continuation(abc.ABC):
         decoder = self._decoder(structure, prompt, request)
         decoding, cache = self._start(decoder, logits_BV, cache, request)
         found = decoder.go_on(decoding, cache)[0].found
-        score_R = tf.reduce_sum(found.log_probs, -1)
-        return Answers(found.token_ids, found.lengths, found.reasons, score_R, found.log_probs)
+        none_R = tf.zeros_like(found.lengths)
+        ended_R = tf.equal(found.reasons, int(generation.Reason.END_TOKEN))
+        passes_R = tf.maximum(found.lengths + tf.cast(ended_R, tf.int32), 1)
+        return answers_of(found, passes_R, none_R, none_R)
 
     def _start(
         self, decoder: generation.Decoder, logits: Tensor, cache: Any, request: Request
     ) -> tuple[generation.Decoding, Any]:
-        copied = functools.partial(_copies, copies=request.copies)
+        copied = functools.partial(copies_of, copies=request.copies)
         decoding = decoder.start(copied(self._known(logits)))
         return decoding, tf.nest.map_structure(copied, cache)
 
@@ -198,7 +212,7 @@ class Continuation(abc.ABC):
         self, structure: Structure, prompt: generation.Prompt, request: Request
     ) -> generation.Decoder:
         """Returns what decodes the R rows."""
-        copied = functools.partial(_copies, copies=request.copies)
+        copied = functools.partial(copies_of, copies=request.copies)
         return generation.Decoder(
             self._known_step,
             options=generation.Options(*map(copied, request.options)),
@@ -265,14 +279,22 @@ class Continuation(abc.ABC):
             x = x[:, : request.copies]
             return tf.reshape(x, tf.concat([[-1], tf.shape(x)[2:]], 0))
 
+        none_R = tf.zeros_like(best(found.lengths))
         return Answers(
-            *(best(getattr(found, name)) for name in Answers._fields)  # the same names
+            token_ids=best(found.token_ids),
+            lengths=best(found.lengths),
+            reasons=best(found.reasons),
+            scores=best(found.scores),
+            log_probs=best(found.log_probs),
+            passes=none_R,
+            proposed=none_R,
+            accepted=none_R,
         )
 
     def _known(self, logits: Tensor) -> Tensor:
         # A vocabulary may be padded beyond the tokenizer's; what has no text is never drawn.
         known = logits.shape[-1] if self.tokenizer is None else self.tokenizer.vocab_size
-        return logits[:, :known]
+        return logits[..., :known]
 
     def _known_step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
         logits_RV, cache = self.step(token_ids, cache)
@@ -299,7 +321,24 @@ class Continuation(abc.ABC):
         return should_stop
 
 
-def _copies(x: Tensor, copies: Tensor) -> Tensor:
+def answers_of(
+    found: generation.Generated, passes: Tensor, proposed: Tensor, accepted: Tensor
+) -> Answers:
+    """Gives what was generated as answers, each with the log-probability of the whole."""
+    return Answers(
+        token_ids=found.token_ids,
+        lengths=found.lengths,
+        reasons=found.reasons,
+        scores=tf.reduce_sum(found.log_probs, -1),
+        log_probs=found.log_probs,
+        passes=passes,
+        proposed=proposed,
+        accepted=accepted,
+    )
+
+
+def copies_of(x: Tensor, copies: Tensor) -> Tensor:
+    """Repeats each of B rows: `(B x C, ...)`."""
     rows = tf.repeat(x, copies, axis=0)
     rows.set_shape([None, *x.shape[1:]])
     return rows

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_lm import generation
 from keras_lm.models.continuation import Structure
+from keras_lm.models.speculation import as_proposals
 
 
 class GenerationOptions(TypedDict, total=False):
@@ -37,6 +38,14 @@ class GenerationOptions(TypedDict, total=False):
         num_beams: above 1: a beam search for the likeliest answers. It does not draw.
         length_penalty: of a beam search: above 0 favours long answers; 1 if not given.
         early_stopping: of a beam search, see `keras_lm.generation.EarlyStopping`.
+        prompt_lookup_num_tokens: so many tokens at most are proposed in each pass of the model,
+            which followed the newest ones where these stood before (Saxena 2023, "Prompt lookup
+            decoding"); 0 is off. The answers stay the same. This and what follows is for `generate`
+            of a `GPT`, and fixed in a graph.
+        draft_model: a smaller `GPT` of the same vocabulary that proposes tokens (Leviathan et al.
+            2023, arXiv:2211.17192). Answers that are not drawn stay the same; draws have the same
+            distribution.
+        num_draft_tokens: how many it proposes in each pass of the model; 4 if not given.
     """
 
     temperature: float | Sequence[float] | None
@@ -56,6 +65,9 @@ class GenerationOptions(TypedDict, total=False):
     num_beams: int
     length_penalty: float | Sequence[float]
     early_stopping: bool | str | Sequence[bool | str]
+    prompt_lookup_num_tokens: int
+    draft_model: Any
+    num_draft_tokens: int
 
 
 class Parted(NamedTuple):
@@ -73,20 +85,26 @@ _DRAWS = {"temperature": 0, "top_k": 0, "top_p": 1, "min_p": 0}
 
 
 def part_options(
-    options: Mapping[str, Any], *, vocab_size: int, num_return_sequences: int, tokenizer: Any
+    options: Mapping[str, Any],
+    *,
+    model: Any,
+    vocab_size: int,
+    num_return_sequences: int,
+    tokenizer: Any,
 ) -> Parted:
     """Checks what concerns more than one option, and parts them.
 
     Args:
         options: `GenerationOptions`; one that is None was not given.
-        vocab_size: the model's.
+        model: that answers.
+        vocab_size: of what it can write.
         num_return_sequences: answers to each row.
         tokenizer: for bad words that are texts, or None.
 
     Raises:
         TypeError: an option of another name or kind.
         ValueError: an id outside the vocabulary; more answers than beams; an option of beam search
-            without beams, or one to draw with together with them.
+            without beams, or one to draw with together with them; proposals that cannot be.
     """
     known = list(GenerationOptions.__annotations__)
     unknown = [name for name in options if name not in known]
@@ -95,6 +113,7 @@ def part_options(
     given = {name: value for name, value in options.items() if value is not None}
     num_beams = _beams(given.pop("num_beams", 1), vocab_size)
     of_beams = {name: given.pop(name) for name in _BEAMS if name in given}
+    proposals = as_proposals(given, model, num_beams)
     rules = {name: given.pop(name) for name in _RULES if name in given}
     words = given.pop("bad_words", ())
     if isinstance(words, str):
@@ -119,7 +138,7 @@ def part_options(
                 "num_return_sequences must be at most num_beams. Received: "
                 f"num_return_sequences={num_return_sequences}, num_beams={num_beams}"
             )
-    return Parted(Structure(num_beams, found), given, of_beams)
+    return Parted(Structure(num_beams, found, proposals), given, of_beams)
 
 
 def _beams(num_beams: Any, vocab_size: int) -> int:

@@ -13,9 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import Continuation, Request, Structure
+from keras_lm.models.continuation import Answers, Continuation, Request, Structure
 from keras_lm.models.generation_options import part_options
 from keras_lm.models.interface import as_text
+from keras_lm.models.speculation import check_room
 
 Tensor = Any
 
@@ -168,12 +169,20 @@ class Answer(NamedTuple):
         token_ids: the new tokens, a list of int, without an end token.
         log_probs: list of float, the log-probability of each of them, and of the end token behind
             them if there was one, in the softmax of the model's own logits.
+        passes: how often the model ran until the row had ended, the pass that read it included; one
+            for each new token, or less with proposals. This and what follows is not counted, and 0,
+            in a beam search.
+        proposed: how many tokens were proposed by a draft model or prompt lookup.
+        accepted: how many of them were accepted.
     """
 
     output: Any
     score: float
     token_ids: list[int]
     log_probs: list[float]
+    passes: int = 0
+    proposed: int = 0
+    accepted: int = 0
 
 
 def ask(
@@ -214,11 +223,13 @@ def ask(
     )
     found = continuation.graph_of(structure)(*as_tensors(rows), request)
     answers = []
-    fields = (found.token_ids, found.lengths, found.reasons, found.scores, found.log_probs)
-    for ids, length, reason, score, log_probs in zip(*(x.numpy() for x in fields), strict=True):
-        new = ids[:length].tolist()
-        scored = length + (reason == generation.Reason.END_TOKEN)
-        answers.append(Answer(new, float(score), new, log_probs[:scored].tolist()))
+    for row in zip(*(x.numpy() for x in found), strict=True):
+        of = Answers(*row)
+        new = of.token_ids[: of.lengths].tolist()
+        scored = of.lengths + (of.reasons == generation.Reason.END_TOKEN)
+        counted = (int(of.passes), int(of.proposed), int(of.accepted))
+        log_probs = of.log_probs[:scored].tolist()
+        answers.append(Answer(new, float(of.scores), new, log_probs, *counted))
     return answers
 
 
@@ -245,11 +256,14 @@ def as_request(
     tokenizer = continuation.tokenizer
     parted = part_options(
         options,
+        model=continuation.model,
         # What has no text can't be written.
         vocab_size=vocab_size if tokenizer is None else tokenizer.vocab_size,
         num_return_sequences=copies,
         tokenizer=tokenizer,
     )
+    lengths = [len(row) + new for row, new in zip(rows, max_new_tokens, strict=True)]
+    check_room(parted.structure.proposals, lengths)
     of_rows = parted.of_rows
     if copies > 1 and parted.structure.num_beams == 1:
         of_rows = {"temperature": 1.0, **of_rows}

@@ -142,6 +142,11 @@ def stream_one(
         scores=False,
         **options,
     )
+    if structure.proposals is not None:
+        raise ValueError(
+            "A stream takes no proposals: use generate(). "
+            "Received: draft_model or prompt_lookup_num_tokens"
+        )
     if structure.num_beams > 1:
         raise ValueError(
             "A beam search has nothing to give before its end: use generate(). "

@@ -6,13 +6,25 @@ both give the same.
 B batch, T length of the longest prompt, N room for new tokens.
 """
 
+import functools
 from typing import Any
 
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import PLAIN, Continuation, Structure, clamped
+from keras_lm.models.continuation import (
+    PLAIN,
+    Answers,
+    Continuation,
+    Request,
+    Structure,
+    answers_of,
+    clamped,
+    copies_of,
+    room_for,
+)
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
+from keras_lm.models.speculation import speculate
 
 Tensor = Any
 
@@ -39,6 +51,24 @@ class TextGenerator(Continuation):
     def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Reads one more token of each row."""
         return self.model.step(token_ids, cache)
+
+    def answers(
+        self, structure: Structure, token_ids: Tensor, lengths: Tensor, request: Request
+    ) -> Answers:
+        """Reads prompts and goes on, by proposals if there are any; see `Continuation`."""
+        if structure.proposals is None:
+            return super().answers(structure, token_ids, lengths, request)
+        done = speculate(
+            structure.proposals,
+            self.model,
+            token_ids,
+            lengths,
+            room=room_for(request.options),
+            copies=functools.partial(copies_of, copies=request.copies),
+            known=self._known,
+            make_decoder=lambda prompt: self._decoder(structure, prompt, request),
+        )
+        return answers_of(done.found, done.passes, done.proposed, done.accepted)
 
     def answer_ids(
         self,

@@ -88,11 +88,13 @@ def plain(model, prompt, options, room=12, **asked):
     return decoder.go_on(decoder.start(logits), cache)[0].found
 
 
-def looked_up(model, prompt, options, room=12, num_tokens=3, proposer=None, **asked):
+def looked_up(
+    model, prompt, options, room=12, num_tokens=3, proposer=None, rewinds=rewind, **asked
+):
     decoder = decoder_of(model, prompt, options, room, **asked)
     logits, cache = model.prefill(prompt, room + num_tokens)
     proposer = proposer or PromptLookup(decoder, num_tokens, min_ngram=1)
-    speculator = Speculator(decoder, model.read, rewind, proposer)
+    speculator = Speculator(decoder, model.read, rewinds, proposer)
     return speculator.go_on(speculator.start(logits), cache, ())[0]
 
 
@@ -217,6 +219,42 @@ class Guess(Proposer):
 
     def settle(self, cache, proposal, taken):
         return cache
+
+
+class Poisoned(Toy):
+    """Gives no numbers for a row as long as a token stands anywhere in its cache."""
+
+    def __init__(self, seed, bad):
+        super().__init__(seed)
+        self.bad = bad
+
+    def read(self, token_ids, cache):
+        logits, (buffer, position) = super().read(token_ids, cache)
+        spoilt = tf.reduce_any(tf.equal(buffer, self.bad), -1)
+        return tf.where(spoilt[:, None, None], np.nan, logits), (buffer, position)
+
+    def rewind(self, cache, counts, finite):
+        buffer, position = cache
+        hidden = tf.range(tf.shape(buffer)[1])[None] >= (position - counts)[:, None]
+        # What is only hidden stays.
+        return tf.where(hidden & ~finite, V, buffer), position - counts
+
+
+def test_a_proposal_that_makes_infinities_changes_nothing():
+    bad = 6
+    model = Poisoned(0, bad)
+    prompt, options = many(4, rows=20, room=15, temperature=[0.0, 1.0] * 10, seed=range(20))
+    prompt = prompt._replace(token_ids=tf.where(tf.equal(prompt.token_ids, bad), 1, prompt[0]))
+    kept = {"room": 15, "rules": Rules(suppressed_ids=[bad]), "scores": True}
+    without = plain(model, prompt, options, **kept)
+    assert tf.reduce_all(tf.math.is_finite(without.log_probs))
+    guess = np.maximum(without.token_ids.numpy(), 0)
+    wrong = np.random.default_rng(6).random(guess.shape) > 0.8
+    proposer = Guess(np.where(wrong, bad, guess), 4)
+    kept["rewinds"] = model.rewind
+    got = looked_up(model, prompt, options, num_tokens=4, proposer=proposer, **kept)
+    same(got.found, without)
+    assert tf.reduce_sum(got.accepted) > 0
 
 
 @pytest.mark.parametrize("right", [0.0, 0.5, 1.0])
