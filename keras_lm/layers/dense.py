@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_lm.layers.activations import activation as find_activation
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.initializers import Initializer, side_by_side
+from keras_lm.layers.products import few_by_kernel
 from keras_lm.layers.rows import as_before, flat_rows, known_width
 
 Tensor = Any
@@ -72,22 +73,35 @@ class Dense(RecordsArguments, keras.layers.Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Multiplies; see the class."""
-        return as_before(self.activation(self.columns(flat_rows(inputs))), inputs)
+        few = len(inputs.shape) == 3 and inputs.shape[1] == 1
+        return as_before(self._product(flat_rows(inputs), slice(None), few, True), inputs)
 
-    def columns(self, rows_ND: Tensor, first: int = 0, last: int | None = None) -> Tensor:
+    def columns(
+        self, rows_ND: Tensor, first: int = 0, last: int | None = None, *, few: bool = False
+    ) -> Tensor:
         """Gives the columns `first .. last` of the linear output, float `(N, last - first)`.
 
         Args:
             rows_ND: float `(N, D)`.
             first: of the kernel's columns.
             last: behind the last column. None: to the end.
+            few: whether there are few rows, one position of each text.
         """
         whole = first == 0 and last in (None, self.units)
-        kernel = self.kernel if whole else self.kernel[:, first:last]
-        rows_NF = tf.matmul(rows_ND, kernel)
-        if not self.use_bias:
-            return rows_NF
-        return tf.nn.bias_add(rows_NF, self.bias if whole else self.bias[first:last])
+        return self._product(rows_ND, slice(None) if whole else slice(first, last), few, False)
+
+    def _product(self, rows_ND: Tensor, columns: slice, few: bool, activated: bool) -> Tensor:
+        whole = columns == slice(None)
+        kernel = tf.convert_to_tensor(self.kernel if whole else self.kernel[:, columns])
+
+        def finish(rows_NF: Tensor) -> Tensor:
+            if self.use_bias:
+                rows_NF = tf.nn.bias_add(rows_NF, self.bias if whole else self.bias[columns])
+            return self.activation(rows_NF) if activated else rows_NF
+
+        if few:
+            return few_by_kernel(rows_ND, kernel, finish)
+        return finish(tf.matmul(rows_ND, kernel))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Replaces the last dimension by `units`."""

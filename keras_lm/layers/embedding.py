@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.initializers import Initializer, fresh
+from keras_lm.layers.products import few_by_table
 from keras_lm.layers.rows import as_before, flat_rows
 
 Tensor = Any
@@ -62,10 +63,17 @@ class TokenEmbedding(RecordsArguments, keras.layers.Layer):
         return tf.gather(tf.convert_to_tensor(self.embeddings), token_ids)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Multiplies by the table, float `(..., D)` to float32 `(..., V)`."""
+        """Multiplies by the table, float `(..., D)` to float32 `(..., V)`.
+
+        `(B, D)`, one position of each row as in a decode loop, meets the table in pieces.
+        """
         table = tf.cast(tf.convert_to_tensor(self.embeddings), hidden.dtype)
-        rows_NV = tf.matmul(flat_rows(hidden), table, transpose_b=True)
-        return tf.cast(as_before(rows_NV, hidden), "float32")
+        if len(hidden.shape) == 2:
+            logits_BV = few_by_table(hidden, table)
+        else:
+            rows_NV = tf.matmul(flat_rows(hidden), table, transpose_b=True)
+            logits_BV = as_before(rows_NV, hidden)
+        return tf.cast(logits_BV, "float32")
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Adds a dimension of `size`."""

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from keras_lm.layers import DecoderCache, StartCache, TextEmbedding, TransformerDecoder
 from keras_lm.layers.building import build_once
+from keras_lm.layers.rows import as_before, flat_rows
 from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.prompts import generate, stream
@@ -193,7 +194,9 @@ class GPT(LanguageModel):
             float32 logits `(B, T, V)` of what follows each, and the cache.
         """
         hidden_BTD, cache = self.decoder(token_ids, cache=cache)
-        return self.decoder.embedding.tokens.logits(hidden_BTD), cache
+        # As rows of their own: few, other than in a pass over whole texts.
+        logits_NV = self.decoder.embedding.tokens.logits(flat_rows(hidden_BTD))
+        return as_before(logits_NV, hidden_BTD), cache
 
     def generate(
         self,
