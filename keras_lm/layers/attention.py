@@ -16,7 +16,7 @@ from keras_lm.layers.cache import KVCache, StartCache, extend_cache, start_cache
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.initializers import Initializer, fresh
 from keras_lm.layers.masks import MASKED, all_of, at_places, document_mask, places_mask
-from keras_lm.layers.rows import flat_rows, shape_of
+from keras_lm.layers.rows import as_before, flat_rows, shape_of
 
 Tensor = Any
 
@@ -187,18 +187,18 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             real_BS = None
         near: Tensor | None = None
         if cached and self.cross_attention:
-            query_BHTK = self._heads(self.query.columns(flat_rows(query)), batch)
+            rows_query = self.query.columns(flat_rows(query), few=_is_one(query))
+            query_BHTK = self._heads(rows_query, batch)
             key_BHSK, value_BHSK = cache.keys, cache.values
         else:
             query_BHTK, key_BHSK, value_BHSK = self._projections(query, value, key)
             if cached:
-                place_BT = cache.position[:, None] + tf.range(length)
-                key_BHSK, value_BHSK, place_BS, cache = extend_cache(
+                key_BHSK, value_BHSK, places, cache = extend_cache(
                     cache, key_BHSK, value_BHSK, self.window
                 )
-                near = places_mask(place_BT, place_BS, causal=True, window=self.window)
+                near = places.seen
                 if attention_mask is not None and self.window is not None:
-                    attention_mask = at_places(attention_mask, place_BS)
+                    attention_mask = at_places(attention_mask, places.positions)
             elif cache is not None:
                 start = cache if isinstance(cache, StartCache) else StartCache(cache)
                 cache = start_cache(key_BHSK, value_BHSK, start, self.window)
@@ -224,9 +224,10 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             seen = all_of(allowed, near, within)
             weight_BHTS = self._weights(query_BHTK, key_BHSK, seen, training)
             mixed_BHTK = tf.matmul(weight_BHTS, value_BHSK)
-        mixed_BTHK = tf.transpose(mixed_BHTK, [0, 2, 1, 3])
-        output_ND = self.output_projection.columns(tf.reshape(mixed_BTHK, [-1, self.width]))
-        output_BTD = tf.reshape(output_ND, [batch, length, self.d_model])
+        one = _is_one(query)
+        mixed_BTHK = mixed_BHTK if one else tf.transpose(mixed_BHTK, [0, 2, 1, 3])
+        mixed_ND = tf.reshape(mixed_BTHK, [-1, self.width])
+        output_BTD = as_before(self.output_projection.columns(mixed_ND, few=one), query)
 
         extras = ([weight_BHTS] if return_attention_scores else []) + (
             [cache] if cache is not None else []
@@ -239,9 +240,14 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         key = value if key is None else key
         batch, width = shape_of(query)[0], self.width
         if not self.cross_attention and query is key and key is value:
-            every_N3D = self.query_key_value.columns(flat_rows(query))
-            every = tf.reshape(every_N3D, [batch, -1, 3, self.num_heads, self.head_dim])
-            query_BHTK, key_BHSK, value_BHSK = tf.unstack(tf.transpose(every, [2, 0, 3, 1, 4]))
+            one = _is_one(query)
+            every_N3D = self.query_key_value.columns(flat_rows(query), few=one)
+            if one:
+                every = tf.reshape(every_N3D, [-1, 3, self.num_heads, 1, self.head_dim])
+                query_BHTK, key_BHSK, value_BHSK = tf.unstack(every, axis=1)
+            else:
+                every = tf.reshape(every_N3D, [batch, -1, 3, self.num_heads, self.head_dim])
+                query_BHTK, key_BHSK, value_BHSK = tf.unstack(tf.transpose(every, [2, 0, 3, 1, 4]))
         else:
             # Columns of the one kernel, or the two layers of a cross-attention.
             of_query, of_key, shift = (
@@ -283,3 +289,8 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             return False
         known = isinstance(length, int)
         return not known or length > keys_of_block(self.window, self.causal)
+
+
+def _is_one(x: Tensor) -> bool:
+    """Whether `(B, T, D)` is one position of each row: few rows, and a transpose moves nothing."""
+    return x.shape[1] == 1

@@ -12,9 +12,27 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext
 
+from keras_lm.layers.masks import places_mask
 from keras_lm.layers.rows import shape_of
 
 Tensor = Any
+
+
+class Places(NamedTuple):
+    """Where T new positions of each row are written, and what they see.
+
+    The same for all caches of one size, so that a stack of layers needs to find it out only once.
+
+    Attributes:
+        slots: int32 `(B x H x T,)`, counted through all slots of all heads of all rows; of more
+            positions than a head has slots only those that remain.
+        positions: int32 `(B or 1, N)`, of the keys there are to see; negative where there is none.
+        seen: bool `(B, T, N)`, which of them each new position sees.
+    """
+
+    slots: Tensor
+    positions: Tensor
+    seen: Tensor
 
 
 class KVCache(NamedTuple):
@@ -25,11 +43,13 @@ class KVCache(NamedTuple):
         values: float `(B, H, S, K)`.
         position: int32 `(B,)`, how many positions of each row were read. What stands behind them is
             never seen, so a row shorter than the others needs no mask.
+        places: `Places` of what comes next, where they are known; or `()`: they are found out.
     """
 
     keys: Tensor
     values: Tensor
     position: Tensor
+    places: Any = ()
 
 
 class _Start(NamedTuple):
@@ -100,9 +120,35 @@ def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | N
     return KVCache(keys, values, position_B)
 
 
+def next_places(keys: Tensor, position: Tensor, length: int | Tensor, window: int | None) -> Places:
+    """Finds out where positions go that come next.
+
+    Args:
+        keys: float `(B, H, S, K)`, of the cache.
+        position: int32 `(B,)`, how many positions of each row were read.
+        length: T, int or int scalar, how many come.
+        window: None: the cache has a slot for every position.
+    """
+    _, heads, size, _ = shape_of(keys)
+    place_BT = position[:, None] + tf.range(length)
+    if window is None:
+        slot_BT, of_key = place_BT, tf.range(size)[None]
+    else:
+        # Of more positions than there are slots the last remain.
+        first = max(length - size, 0) if _known(length, size) else tf.maximum(length - size, 0)
+        slot_BT = place_BT[:, first:] % size
+        if _known(length) and length == 1:
+            of_key = slot_positions(position, size)
+        else:
+            # The last new positions take the slots of old ones that the first ones still see.
+            of_key = tf.concat([slot_positions(position - 1, size), place_BT], 1)
+    seen_BTN = places_mask(place_BT, of_key, causal=True, window=window)
+    return Places(_through_all(slot_BT, heads, size), of_key, seen_BTN)
+
+
 def extend_cache(
     cache: KVCache, keys: Tensor, values: Tensor, window: int | None
-) -> tuple[Tensor, Tensor, Tensor, KVCache]:
+) -> tuple[Tensor, Tensor, Places, KVCache]:
     """Reads T more positions of each row.
 
     Args:
@@ -112,33 +158,25 @@ def extend_cache(
         window: None: the cache has a slot for every position.
 
     Returns:
-        Keys and values to attend to, each float `(B, H, N, K)`; their positions, int32 `(B or 1,
-        N)`, negative where there is nothing; the extended cache.
+        Keys and values to attend to, each float `(B, H, N, K)`; where they are, and which of them
+        each new position sees; the extended cache.
     """
     length, size = shape_of(keys)[2], shape_of(cache.keys)[2]
-    place_BT = cache.position[:, None] + tf.range(length)
-    position_B = cache.position + length
-    if window is None:
-        new = KVCache(
-            _write(cache.keys, keys, place_BT), _write(cache.values, values, place_BT), position_B
-        )
-        return new.keys, new.values, tf.range(size)[None], new
-    # Of more positions than there are slots the last remain.
-    first = max(length - size, 0) if _known(length, size) else tf.maximum(length - size, 0)
-    slot_BT = place_BT[:, first:] % size
+    places = cache.places or next_places(cache.keys, cache.position, length, window)
+    first = 0
+    if window is not None:
+        first = max(length - size, 0) if _known(length, size) else tf.maximum(length - size, 0)
     new = KVCache(
-        _write(cache.keys, keys[:, :, first:], slot_BT),
-        _write(cache.values, values[:, :, first:], slot_BT),
-        position_B,
+        _write(cache.keys, keys[:, :, first:], places.slots),
+        _write(cache.values, values[:, :, first:], places.slots),
+        cache.position + length,
     )
-    if _known(length) and length == 1:
-        return new.keys, new.values, slot_positions(cache.position, size), new
-    # The last new positions take the slots of old ones that the first ones still see.
-    old_BS = slot_positions(cache.position - 1, size)
+    if window is None or (_known(length) and length == 1):
+        return new.keys, new.values, places, new
     return (
         tf.concat([cache.keys, tf.cast(keys, cache.keys.dtype)], 2),
         tf.concat([cache.values, tf.cast(values, cache.values.dtype)], 2),
-        tf.concat([old_BS, place_BT], 1),
+        places,
         new,
     )
 
@@ -162,7 +200,7 @@ def blank(cache: Tensor, position: Tensor, counts: Tensor) -> Tensor:
     stays_BT = back_T >= counts[:, None]
     old = tf.gather(cache, slot_BT, axis=2, batch_dims=1)
     new = tf.where(stays_BT[:, None, :, None], old, tf.zeros([], cache.dtype))
-    return _write(cache, new, slot_BT)
+    return _write(cache, new, _through_all(slot_BT, *shape_of(cache)[1:3]))
 
 
 def slot_positions(newest: Tensor, size: Tensor) -> Tensor:
@@ -184,19 +222,23 @@ def _known(*sizes: Tensor) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
-def _write(cache: Tensor, new: Tensor, slot_BT: Tensor) -> Tensor:
-    """Replaces T slots of each row, float `(B, H, S, K)`.
+def _through_all(slot_BT: Tensor, heads: Tensor, size: Tensor) -> Tensor:
+    """Counts each row's slots, int32 `(B, T)`, through all heads: int32 `(B x H x T,)`."""
+    head_BH1 = tf.reshape(tf.range(tf.shape(slot_BT)[0] * heads) * size, [-1, heads, 1])
+    return tf.reshape(head_BH1 + slot_BT[:, None, :], [-1])
+
+
+def _write(cache: Tensor, new: Tensor, index_N: Tensor) -> Tensor:
+    """Replaces slots of a cache, float `(B, H, S, K)`.
 
     In place where nobody else holds the buffer, as in a decode loop.
 
     Args:
         cache: float `(B, H, S, K)`.
         new: float `(B, H, T, K)`.
-        slot_BT: int32 `(B, T)`, different slots in each row.
+        index_N: int32 `(B x H x T,)`, different slots, see `Places`.
     """
-    batch, heads, size, width = shape_of(cache)
-    first_BH = tf.reshape(tf.range(batch * heads) * size, [batch, heads])
-    index_N = tf.reshape(first_BH[:, :, None] + slot_BT[:, None, :], [-1])
+    width = cache.shape[-1]
     new_NK = tf.reshape(tf.cast(new, cache.dtype), [-1, width])
     flat = tf.reshape(cache, [-1, width])
     if GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph()):
@@ -213,7 +255,9 @@ def _write(cache: Tensor, new: Tensor, slot_BT: Tensor) -> Tensor:
             input=bits_NX, indices=index_N[:, None], updates=change_NX
         )
         flat = tf.bitcast(bits_NX, flat.dtype)
-    return tf.reshape(flat, [batch, heads, size, width])
+    written = tf.reshape(flat, tf.shape(cache))
+    written.set_shape(cache.shape)
+    return written
 
 
 def _bits(rows: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import KVCache
 from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.building import build_once
-from keras_lm.layers.cache import blank
+from keras_lm.layers.cache import Places, blank, next_places
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.layers.masks import document_positions, padding_mask
+from keras_lm.layers.rows import shape_of
 from keras_lm.layers.text_embedding import TextEmbedding
 
 Tensor = Any
@@ -201,6 +202,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             memory_mask = cache.memory_mask if self.cross_attention else None
         elif memory is not None and memory_mask is None and cache is not None:
             memory_mask = tf.ones(tf.shape(memory)[:2], "bool")
+        places = self._places(cache, token_ids) if continues else {}
         x_BTD = self.embedding(token_ids, positions=positions, training=training)
         states, new_blocks = [x_BTD], []
         for i, block in enumerate(self.blocks):
@@ -210,7 +212,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
                 attention_mask=mask,
                 document_ids=document_ids,
                 memory_mask=memory_mask,
-                cache=self._of_block(cache, i, memory),
+                cache=self._of_block(cache, i, memory, places),
                 training=training,
             )
             if cache is not None:
@@ -227,7 +229,19 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             found.append(DecoderCache(tuple(new_blocks), position, seen))
         return tuple(found) if len(found) > 1 else found[0]
 
-    def _of_block(self, cache: Any, i: int, memory: Tensor | None) -> Any:
+    def _places(self, cache: DecoderCache, token_ids: Tensor) -> dict[Any, Places]:
+        """Where the tokens go, by window: the same for all blocks of one window."""
+        found: dict[Any, Places] = {}
+        for block, (keys, *_) in zip(self.blocks, cache.blocks, strict=True):
+            window = block.attention.window
+            if window not in found:
+                length = shape_of(token_ids)[1]
+                found[window] = next_places(keys, cache.position, length, window)
+        return found
+
+    def _of_block(
+        self, cache: Any, i: int, memory: Tensor | None, places: dict[Any, Places]
+    ) -> Any:
         """Gives the cache that block `i` is called with."""
         if not isinstance(cache, DecoderCache):
             if cache is None or not self.cross_attention:
@@ -236,7 +250,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             own = cache if isinstance(cache, tuple) else tf.convert_to_tensor(cache)
             return own, None if memory is None else tf.shape(memory)[1]
         keys, values, *of_memory = cache.blocks[i]
-        own = KVCache(keys, values, cache.position)
+        own = KVCache(keys, values, cache.position, places[self.blocks[i].attention.window])
         if not self.cross_attention:
             return own
         memory_keys, memory_values = of_memory

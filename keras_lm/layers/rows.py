@@ -31,4 +31,10 @@ def flat_rows(x: Tensor) -> Tensor:
 
 def as_before(rows: Tensor, x: Tensor) -> Tensor:
     """Reshapes `(rows, F)` to `(..., F)`, with the leading dimensions of `x`."""
+    leading = list(x.shape[:-1])
+    if leading.count(None) == 1 and 0 not in leading:
+        # TensorFlow finds out one size by itself, with less work than asking `x`.
+        return tf.reshape(
+            rows, [*(-1 if size is None else size for size in leading), rows.shape[-1]]
+        )
     return tf.reshape(rows, [*shape_of(x)[:-1], rows.shape[-1]])

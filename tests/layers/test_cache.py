@@ -146,11 +146,11 @@ def test_a_step_has_no_operation_that_copies_the_cache(window):
 def test_what_a_caller_still_holds_is_not_written_to():
     layer, x = layer_of(WINDOW), normal(B, TOTAL, D)
     _, cache = layer(x[:, :PROMPT], cache=TOTAL)
-    before = [part.numpy().copy() for part in cache]
+    before = [part.numpy().copy() for part in tf.nest.flatten(cache)]
     once, _ = layer(x[:, PROMPT : PROMPT + 1], cache=cache)
     again, _ = layer(x[:, PROMPT : PROMPT + 1], cache=cache)
     np.testing.assert_array_equal(once, again)
-    for ours, theirs in zip(cache, before, strict=True):
+    for ours, theirs in zip(tf.nest.flatten(cache), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
