@@ -29,7 +29,8 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
     old_size = model.vocab_size
     if old_size is None or "vocab_size" not in model.constructor_arguments:
         raise ValueError(
-            f"A model must have a vocabulary. Received: {type(model).__name__} without vocab_size"
+            "A model must have a vocab_size of its own; of a task resize the model that it is made "
+            f"on, before. Received: {type(model).__name__}"
         )
     if not isinstance(new_size, int) or new_size < 1:
         raise ValueError(f"new_size must be a positive integer. Received: {new_size!r}")

@@ -1,8 +1,9 @@
 import json
 
 import numpy as np
+import pytest
 
-from keras_lm import GPT, load
+from keras_lm import GPT, load, save
 from keras_lm.cli.main import main
 
 
@@ -23,3 +24,13 @@ def test_convert_says_in_one_line_what_it_cannot_read(tmp_path, capsys):
     assert main(["convert", str(tmp_path / "empty"), str(tmp_path / "new")]) == 2
     assert "must hold config.json" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_convert_makes_a_task_with_labels(tmp_path):
+    GPT(20, 8, 1, 2, 16, max_length=32).save(tmp_path / "gpt.keras")
+    save(load(tmp_path / "gpt.keras"), tmp_path / "gpt")
+    words = ["convert", str(tmp_path / "gpt"), str(tmp_path / "task")]
+    words += ["--task", "text_classification", "--labels", "negative,positive"]
+    with pytest.warns(UserWarning, match="train"):
+        assert main(words) == 0
+    assert load(tmp_path / "task").labels == ("negative", "positive")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_lm import BERT, ELECTRA, GPT, RoBERTa, Transformer
+from keras_lm import BERT, ELECTRA, GPT, RoBERTa, TextClassifier, Transformer
 from keras_lm.models import resize_token_embeddings
 from keras_lm.tokenizers import train_wordpiece
 
@@ -70,3 +70,8 @@ def test_sizes_that_are_none_are_refused(bert):
     for wrong in (0, -1, 2.5, "20"):
         with pytest.raises(ValueError, match="new_size must be"):
             resize_token_embeddings(bert, wrong)
+
+
+def test_a_task_is_resized_beneath(bert):
+    with pytest.raises(ValueError, match="resize the model that it is made on"):
+        resize_token_embeddings(TextClassifier(bert, labels=2), 30)
