@@ -31,13 +31,23 @@ def fit(
 
 
 def masked_lm(
-    model: LanguageModel, text: Split, *, steps: int, batch_size: int, learning_rate: float
+    model: LanguageModel,
+    text: Split,
+    *,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    mask_rate: float = 0.15,
 ) -> None:
     """Trains a masked LM and prints its accuracy on held-out masks beside what counting reaches."""
     tokenizer, length = model.tokenizer, model.max_length
     model.compile(learning_rate=learning_rate)
     data = keras_lm.data.masked_lm(
-        texts=text.train, tokenizer=tokenizer, sequence_length=length, batch_size=batch_size
+        texts=text.train,
+        tokenizer=tokenizer,
+        sequence_length=length,
+        batch_size=batch_size,
+        mask_rate=mask_rate,
     )
     fit(model, data, steps, validation_data=masked_rows(text.dev[:300], tokenizer, length))
 
