@@ -57,6 +57,15 @@ def penalize(logits: Tensor, ids: Tensor, seen: Tensor, new: Tensor, options: Op
     return tf.cond(occurs, lambda: occurrences(logits), lambda: logits)
 
 
+def penalizes(options: Options) -> Tensor:
+    """Tells which rows ask for a penalty, bool `(R,)`."""
+    return (
+        tf.not_equal(options.repetition_penalty, 1)
+        | tf.not_equal(options.presence_penalty, 0)
+        | tf.not_equal(options.frequency_penalty, 0)
+    )
+
+
 def counts(ids: Tensor, counted: Tensor, vocab_size: int) -> Tensor:
     """Counts each token of the vocabulary.
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_lm.generation.options import Options
-from keras_lm.generation.penalties import penalize
+from keras_lm.generation.penalties import penalize, penalizes
 from keras_lm.generation.rules import Rules, forbid, forbid_bad_words, forbid_repeated, force
 
 Tensor = Any
@@ -27,16 +27,17 @@ class Prompt(NamedTuple):
     lengths: Tensor
 
 
-def joined(prompt: Prompt, token_ids: Tensor) -> Tensor:
-    """Puts prompts and new tokens, int32 `(R, N)`, together without a gap: int32 `(R, T + N)`."""
-    prompt_ids, prompt_lengths = prompt
-    first = tf.shape(prompt_ids)[1]
-    place_1L = tf.range(first + tf.shape(token_ids)[1])[None]
-    behind_RL = place_1L - prompt_lengths[:, None]
+def joined_index(prompt: Prompt, room: Tensor) -> Tensor:
+    """Tells how to put prompts and new tokens, of `room` N, together without a gap.
+
+    Returns:
+        int32 `(R, T + N)`, places in what prompts and new tokens are, one behind the other.
+    """
+    first = tf.shape(prompt.token_ids)[1]
+    place_1L = tf.range(first + room)[None]
+    behind_RL = place_1L - prompt.lengths[:, None]
     index_RL = tf.where(behind_RL < 0, place_1L, first + behind_RL)
-    last = tf.maximum(tf.size(place_1L) - 1, 0)
-    both_RL = tf.concat([prompt_ids, token_ids], 1)
-    return tf.gather(both_RL, tf.minimum(index_RL, last), batch_dims=1)
+    return tf.minimum(index_RL, tf.maximum(first + room - 1, 0))
 
 
 Processor = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -68,11 +69,7 @@ def processor(
         ValueError: an id of `rules` is outside the vocabulary.
     """
     rules = Rules() if rules is None else rules
-    penalizes = tf.reduce_any(
-        tf.not_equal(options.repetition_penalty, 1)
-        | tf.not_equal(options.presence_penalty, 0)
-        | tf.not_equal(options.frequency_penalty, 0)
-    )
+    any_penalizes = tf.reduce_any(penalizes(options))
     none_R = tf.zeros_like(options.min_new_tokens)
     before = Prompt(none_R[:, None][:, :0], none_R) if prompt is None else prompt
     prompt_ids, prompt_lengths = before
@@ -95,9 +92,11 @@ def processor(
     @tf.autograph.experimental.do_not_convert  # nothing to convert, and tracing takes less time
     def process(logits: Tensor, token_ids: Tensor, count: Tensor) -> Tensor:
         rules.check_vocabulary(logits.shape[-1])
-        logits = tf.cond(penalizes, lambda: penalized(logits, token_ids, count), lambda: logits)
+        logits = tf.cond(any_penalizes, lambda: penalized(logits, token_ids, count), lambda: logits)
         if rules.no_repeat_ngram_size or long_words:
-            ids_RL, lengths_R = joined(before, token_ids), prompt_lengths + count
+            index_RL = joined_index(before, tf.shape(token_ids)[1])
+            both_RL = tf.concat([prompt_ids, token_ids], 1)
+            ids_RL, lengths_R = tf.gather(both_RL, index_RL, batch_dims=1), prompt_lengths + count
             if rules.no_repeat_ngram_size:
                 logits = forbid_repeated(logits, ids_RL, lengths_R, rules.no_repeat_ngram_size)
             logits = forbid_bad_words(logits, ids_RL, lengths_R, long_words)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from keras_lm.generation.loop import Decoder, Generated, keep_shape
-from keras_lm.generation.processing import Prompt, joined, processor
+from keras_lm.generation.processing import Prompt, joined_index, processor
 from keras_lm.generation.sampling import pick_tokens
 from keras_lm.generation.threefry import uniforms
 
@@ -77,7 +77,11 @@ class PromptLookup(Proposer):
     """Proposes what followed the last tokens where they stood before.
 
     Source: Saxena 2023, "Prompt lookup decoding". What matches for longest wins, then what stands
-    nearest to the end; where less than K tokens have followed so far, they are repeated.
+    nearest to the end; where less than K tokens have followed so far, they are repeated. A row is
+    proposed one token more than it accepted the last time, or twice as many if that were all: to
+    read what is refused costs time where several rows are read at once.
+
+    Its cache, of `begin`, is how many tokens each row is proposed next.
 
     Args:
         decoder: of the rows, with a prompt.
@@ -89,28 +93,40 @@ class PromptLookup(Proposer):
     def __init__(
         self, decoder: Decoder, num_tokens: int, *, max_ngram: int = 4, min_ngram: int = 2
     ) -> None:
-        self.prompt = required_prompt(decoder)
-        self.max_new_R = decoder.max_new_B
-        self.num_tokens, self.max_ngram, self.min_ngram = num_tokens, max_ngram, min_ngram
+        prompt = required_prompt(decoder)
+        self.lengths, self.max_new_R = prompt.lengths, decoder.max_new_B
+        self.num_tokens, self.min_ngram = num_tokens, min_ngram
+        # What is the same in every pass is made here, outside of the loop.
+        index_RL = joined_index(prompt, decoder.buffer_length)
+        self.prompt_ids, self.index_RL = prompt.token_ids, index_RL
+        self.place_1L = tf.range(tf.shape(index_RL)[1])[None]
+        self.back_G = tf.range(max_ngram)
+        # Before the first token there is none that is equal to any.
+        self.before_RG = tf.fill([tf.shape(index_RL)[0], max_ngram], -1)
+        self.window_LG = self.place_1L[0][:, None] - self.back_G + max_ngram
+
+    def begin(self) -> Tensor:
+        """Gives the cache to begin with."""
+        return tf.fill(tf.shape(self.lengths), self.num_tokens)
 
     def propose(self, found: Generated, newest: Tensor, cache: Any) -> tuple[Proposal, Any]:
         """Looks; proposes no more tokens than the row with most can use, be it none."""
-        ids_RL = joined(self.prompt, found.token_ids)
-        length_R = self.prompt.lengths + found.lengths
-        last_R1 = length_R[:, None] - 1
-        place_1L = tf.range(tf.shape(ids_RL)[1])[None]
-        goes_on_RL = place_1L < last_R1
-        match_RL = tf.zeros_like(ids_RL)
-        for back in range(self.max_ngram):
-            end_R1 = tf.gather(ids_RL, tf.maximum(last_R1 - back, 0), batch_dims=1)
-            shifted_RL = tf.pad(ids_RL, [[0, 0], [back, 0]])[:, : tf.shape(ids_RL)[1]]
-            goes_on_RL &= tf.equal(shifted_RL, end_R1) & (place_1L >= back)
-            match_RL += tf.cast(goes_on_RL, tf.int32)
-        rank_RL = match_RL * tf.shape(ids_RL)[1] + place_1L
-        best_R = tf.argmax(rank_RL, -1, output_type=tf.int32)
+        both_RL = tf.concat([self.prompt_ids, found.token_ids], 1)
+        ids_RL = tf.gather(both_RL, self.index_RL, batch_dims=1)
+        last_R1 = (self.lengths + found.lengths)[:, None] - 1
+        # The tokens up to each place, the newest first, and those up to the last place.
+        padded_RX = tf.concat([self.before_RG, ids_RL], 1)
+        up_to_RLG = tf.gather(padded_RX, self.window_LG, axis=1)
+        end_RG = tf.gather(ids_RL, tf.maximum(last_R1 - self.back_G, 0), batch_dims=1)
+        equal_RLG = tf.cast(tf.equal(up_to_RLG, end_RG[:, None]), tf.int32)
+        match_RL = tf.reduce_sum(tf.math.cumprod(equal_RLG, axis=2), 2)
+        match_RL = tf.where(self.place_1L < last_R1, match_RL, 0)
+        best_R = tf.argmax(
+            match_RL * tf.size(self.place_1L) + self.place_1L, -1, output_type=tf.int32
+        )
         enough_R = tf.gather(match_RL, best_R, batch_dims=1) >= self.min_ngram
         # A pass gives one token that need not be proposed.
-        room_R = tf.clip_by_value(self.max_new_R - found.lengths - 1, 0, self.num_tokens)
+        room_R = tf.maximum(tf.minimum(self.max_new_R - found.lengths - 1, cache), 0)
         count_R = tf.where(enough_R & tf.equal(found.reasons, 0), room_R, 0)
         behind_K = tf.range(tf.reduce_max(tf.concat([count_R, [0]], 0)))
         period_R1 = tf.maximum(last_R1 - best_R[:, None], 1)
@@ -119,8 +135,10 @@ class PromptLookup(Proposer):
         return Proposal(tf.gather(ids_RL, index_RK, batch_dims=1), count_R, None), cache
 
     def settle(self, cache: Any, proposal: Proposal, taken: Tensor) -> Any:
-        """Has nothing to learn."""
-        return cache
+        """Proposes less where less was accepted."""
+        accepted = tf.maximum(taken - 1, 0)
+        next_R = tf.where(accepted < proposal.counts, accepted + 1, 2 * proposal.counts)
+        return tf.where(proposal.counts > 0, tf.minimum(next_R, self.num_tokens), cache)
 
 
 class Draft(Proposer):

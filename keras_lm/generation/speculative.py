@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_lm.generation.loop import RUNNING, Decoder, Generated, Reason, keep_shape
 from keras_lm.generation.options import Options
+from keras_lm.generation.penalties import penalizes
 from keras_lm.generation.processing import Prompt, processor
 from keras_lm.generation.proposals import (
     Proposal,
@@ -26,6 +27,7 @@ from keras_lm.generation.proposals import (
     write_at,
 )
 from keras_lm.generation.rejection import Verdict, accepted_run, judge_drawn
+from keras_lm.generation.rules import Rules
 from keras_lm.generation.sampling import log_probability, pick_and_weigh
 from keras_lm.generation.threefry import uniforms
 
@@ -78,6 +80,9 @@ class Speculator:
     def __init__(self, decoder: Decoder, read: Read, rewind: Rewind, proposer: Proposer) -> None:
         self.decoder, self.read, self.rewind, self.proposer = decoder, read, rewind, proposer
         self.prompt = required_prompt(decoder)
+        plain = decoder.rules is None or decoder.rules == Rules()
+        asked = decoder.options.min_new_tokens > 0
+        self.processes = tf.reduce_any(asked | penalizes(decoder.options)) | (not plain)
         self.chance_RN = uniforms(
             decoder.options.seed, decoder.buffer_length, decoder.sequence, stream=_STREAM
         )
@@ -131,26 +136,32 @@ class Speculator:
         place_RT = found.lengths[:, None] + tf.range(length)[None]
         place_RT = tf.minimum(place_RT, decoder.buffer_length - 1)
 
+        row_F = tf.repeat(tf.range(tf.shape(read_RT)[0]), length)
+
         def per_place(x: Tensor) -> Tensor:
-            return tf.repeat(x, length, axis=0)
+            return tf.gather(x, row_F)
 
         options_F = Options(*map(per_place, decoder.options))
-        process = processor(
-            options_F._replace(max_new_tokens=per_place(decoder.max_new_B)),
-            rules=decoder.rules,
-            prompt=Prompt(*map(per_place, self.prompt)),
-            end_ids=decoder.end_ids,
-        )
-        guess_RN = write_at(found.token_ids, read_RT, found.lengths - 1, proposal.counts + 1)
         raw_FV = tf.reshape(raw_RTV, [-1, vocab_size])
-        logits_FV = process(raw_FV, per_place(guess_RN), tf.reshape(place_RT, [-1]))
+
+        def processed() -> Tensor:
+            process = processor(
+                options_F._replace(max_new_tokens=per_place(decoder.max_new_B)),
+                rules=decoder.rules,
+                prompt=Prompt(*map(per_place, self.prompt)),
+                end_ids=decoder.end_ids,
+            )
+            guess_RN = write_at(found.token_ids, read_RT, found.lengths - 1, proposal.counts + 1)
+            return process(raw_FV, per_place(guess_RN), tf.reshape(place_RT, [-1]))
+
+        logits_FV = tf.cond(self.processes, processed, lambda: raw_FV)
         verdict = self._judge(proposal, logits_FV, place_RT, options_F)
 
         # Of the tokens that a row could get, those up to the first that ends it.
         running_R = tf.equal(found.reasons, RUNNING)
         fails_R = running_R & ~state.careful & ~finite_rows(raw_RTV)
         could_R = tf.where(running_R & ~fails_R, verdict.accepted + 1, 0)
-        reason_RT = self._reasons(found, verdict, could_R)
+        reason_RT = self._reasons(found, verdict, could_R, row_F)
         ends_RT = tf.not_equal(reason_RT, RUNNING) & (tf.range(length)[None] < could_R[:, None])
         ends_R = tf.reduce_any(ends_RT, 1)
         end_R = tf.argmax(ends_RT, 1, output_type=tf.int32)
@@ -204,7 +215,9 @@ class Speculator:
         run_R = accepted_run(tf.equal(token_RT[:, :-1], proposal.token_ids), proposal.counts)
         return Verdict(token_RT, run_R, tf.reshape(weight_F, shape))
 
-    def _reasons(self, found: Generated, verdict: Verdict, could_R: Tensor) -> Tensor:
+    def _reasons(
+        self, found: Generated, verdict: Verdict, could_R: Tensor, row_F: Tensor
+    ) -> Tensor:
         """Why a row would end with each token, int32 `(R, T)`; 0: it goes on."""
         token_RT = verdict.token_ids
         length = tf.shape(token_RT)[1]
@@ -218,7 +231,7 @@ class Speculator:
         if self.decoder.should_stop is not None:
             written_RN = write_at(found.token_ids, token_RT, found.lengths, could_R)
             length_F = tf.minimum(tf.reshape(length_RT, [-1]), self.decoder.buffer_length)
-            stops_F = self.decoder.should_stop(tf.repeat(written_RN, length, axis=0), length_F)
+            stops_F = self.decoder.should_stop(tf.gather(written_RN, row_F), length_F)
             stops_RT = tf.reshape(stops_F, [-1, length])
             reason_RT = tf.where(stops_RT, int(Reason.STOPPED), reason_RT)
         return tf.where(ends_RT, int(Reason.END_TOKEN), reason_RT)

@@ -121,9 +121,11 @@ def speculate(
 
     decoder = make_decoder(generation.Prompt(token_ids, lengths))
     logits_RV, cache = begin(model)
-    proposer: generation.Proposer = generation.PromptLookup(decoder, spare)
-    drafts: Any = ()
-    if proposals.draft is not None:
+    proposer: generation.Proposer
+    if proposals.draft is None:
+        proposer = lookup = generation.PromptLookup(decoder, spare)
+        drafts = lookup.begin()
+    else:
         draft = generation.Draft(
             decoder, functools.partial(read, proposals.draft), _take_back, spare
         )

@@ -95,7 +95,7 @@ def looked_up(
     logits, cache = model.prefill(prompt, room + num_tokens)
     proposer = proposer or PromptLookup(decoder, num_tokens, min_ngram=1)
     speculator = Speculator(decoder, model.read, rewinds, proposer)
-    return speculator.go_on(speculator.start(logits), cache, ())[0]
+    return speculator.go_on(speculator.start(logits), cache, proposer.begin())[0]
 
 
 def drafted(model, draft, prompt, options, room=12, num_tokens=3, **asked):
@@ -210,6 +210,9 @@ class Guess(Proposer):
 
     def __init__(self, continuation, num_tokens):
         self.continuation, self.num_tokens = tf.constant(continuation), num_tokens
+
+    def begin(self):
+        return ()
 
     def propose(self, found, newest, cache):
         index = found.lengths[:, None] + tf.range(self.num_tokens)[None]
@@ -366,7 +369,8 @@ def found_of(ids, **asked):
     found = decoder.start(tf.zeros([1, V])).found
     written = write_at(found.token_ids, tf.constant([ids[-2:]]), tf.constant([0]), tf.constant([2]))
     found = found._replace(token_ids=written, lengths=tf.constant([2]))
-    proposal, _ = PromptLookup(decoder, **asked).propose(found, None, ())
+    lookup = PromptLookup(decoder, **asked)
+    proposal, _ = lookup.propose(found, None, lookup.begin())
     return proposal.token_ids.numpy()[0].tolist()
 
 
@@ -381,6 +385,17 @@ def test_prompt_lookup_proposes_what_followed_the_longest_match_nearest_to_the_e
 def test_prompt_lookup_repeats_what_repeats():
     assert found_of([1, 5, 6, 5, 6], num_tokens=5) == [5, 6, 5, 6, 5]
     assert found_of([1, 8, 8, 8], num_tokens=4) == [8] * 4
+
+
+def test_prompt_lookup_proposes_less_where_less_is_accepted():
+    decoder = decoder_of(MODEL, PROMPTS, validate_options(4, max_new_tokens=12), 12)
+    lookup = PromptLookup(decoder, 8)
+    proposal = Proposal(None, tf.constant([8, 4, 3, 0]), None)
+    # None of 8 accepted; 2 of 4; all of 3; nothing was proposed.
+    allowed = lookup.settle(lookup.begin(), proposal, tf.constant([1, 3, 4, 1]))
+    np.testing.assert_array_equal(allowed, [1, 3, 6, 8])
+    again = lookup.settle(allowed, proposal._replace(counts=allowed), tf.constant([2, 4, 7, 9]))
+    np.testing.assert_array_equal(again, [2, 6, 8, 8])
 
 
 SPECS = (
