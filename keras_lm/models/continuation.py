@@ -84,6 +84,25 @@ class Answers(NamedTuple):
     accepted: Tensor
 
 
+class Asked(NamedTuple):
+    """What clients ask for, within range.
+
+    Attributes:
+        token_ids: int32 `(B, T)`, padded on the right.
+        lengths: int32 `(B,)`, at least 1.
+        request: what the model has room for.
+        status: int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and
+            `keras_lm.models.limits.CUT`.
+        continues: bool `(B,)`, whether the answer goes on with a text that was read.
+    """
+
+    token_ids: Tensor
+    lengths: Tensor
+    request: Request
+    status: Tensor
+    continues: Tensor
+
+
 def _per_row(dtypes: Any) -> Any:
     return type(dtypes)(*(tf.TensorSpec([None], dtype) for dtype in dtypes))
 
@@ -121,17 +140,22 @@ def clamped(
         The request, and the bits of `keras_lm.generation.Status`, int32 `(B,)`.
     """
     options, status_B = generation.clamp_options(options, limit=limit)
-    if beams is None:
-        beams = generation.default_beam_options(options.max_new_tokens)
-    beams, more_B = generation.clamp_beam_options(beams)
-    request = Request(
+    request = plain_request(options)._replace(copies=tf.constant(structure.num_beams))
+    if beams is not None:
+        beams, more_B = generation.clamp_beam_options(beams)
+        request, status_B = request._replace(beams=beams), status_B + more_B
+    return request, status_B
+
+
+def plain_request(options: generation.Options) -> Request:
+    """Asks for one answer to each row, and for nothing but the options."""
+    return Request(
         options=options,
-        beams=beams,
-        copies=tf.constant(structure.num_beams),
+        beams=generation.default_beam_options(options.max_new_tokens),
+        copies=tf.constant(1),
         stop=tf.constant(""),
         scores=tf.constant(False),
     )
-    return request, status_B + more_B
 
 
 def room_for(options: generation.Options) -> Tensor:
@@ -153,7 +177,7 @@ class Continuation(abc.ABC):
         self.tokenizer, self.end_id = tokenizer, end_id
         # Each keeps a graph as large as the model: what nobody asks for any more is let go.
         self.graph_of = functools.lru_cache(maxsize=8)(self._graph_of)
-        self.stream_graphs_of = functools.lru_cache(maxsize=4)(self._stream_graphs_of)
+        self.stream_graphs_of = functools.lru_cache(maxsize=8)(self._stream_graphs_of)
 
     @abc.abstractmethod
     def read(
@@ -190,33 +214,33 @@ class Continuation(abc.ABC):
             lengths: see there.
             request: what the model has room for.
         """
-        logits_BV, cache, prompt = self.read(token_ids, lengths, room_for(request.options))
+        room = room_for(request.options)
         if structure.num_beams > 1:
+            logits_BV, cache, prompt = self.read(token_ids, lengths, room)
             return self._search(structure, self._known(logits_BV), cache, prompt, request)
-        decoder = self._decoder(structure, prompt, request)
-        decoding, cache = self._start(decoder, logits_BV, cache, request)
-        found = decoder.go_on(decoding, cache)[0].found
+        # The graphs of a stream: who asks for both, an export above all, holds the model once.
+        start, go_on = self.stream_graphs_of(structure)
+        decoding, cache, prompt = start(token_ids, lengths, request)
+        decoding, _ = go_on(decoding, cache, prompt, request, room)
+        found = decoding.found
         none_R = tf.zeros_like(found.lengths)
         ended_R = tf.equal(found.reasons, int(generation.Reason.END_TOKEN))
         passes_R = tf.maximum(found.lengths + tf.cast(ended_R, tf.int32), 1)
         return answers_of(found, passes_R, none_R, none_R)
 
-    def _start(
-        self, decoder: generation.Decoder, logits: Tensor, cache: Any, request: Request
-    ) -> tuple[generation.Decoding, Any]:
-        copied = functools.partial(copies_of, copies=request.copies)
-        decoding = decoder.start(copied(self._known(logits)))
-        return decoding, tf.nest.map_structure(copied, cache)
+    def answers_to(self, structure: Structure, asked: Asked) -> Answers:
+        """`answers` to what clients ask for, in a graph that is traced once."""
+        return self.graph_of(structure)(asked.token_ids, asked.lengths, asked.request)
 
     def _decoder(
-        self, structure: Structure, prompt: generation.Prompt, request: Request
+        self, structure: Structure, prompt: generation.Prompt, request: Request, room: Tensor
     ) -> generation.Decoder:
         """Returns what decodes the R rows."""
         copied = functools.partial(copies_of, copies=request.copies)
         return generation.Decoder(
             self._known_step,
             options=generation.Options(*map(copied, request.options)),
-            buffer_length=room_for(request.options),
+            buffer_length=room,
             end_id=self.end_id,
             pad_id=PAD_ID,
             sequence=tf.tile(tf.range(request.copies), [tf.size(prompt.lengths)]),
@@ -239,12 +263,17 @@ class Continuation(abc.ABC):
         """
 
         def start(token_ids: Tensor, lengths: Tensor, request: Request) -> Any:
-            logits_BV, cache, prompt = self.read(token_ids, lengths, room_for(request.options))
-            decoder = self._decoder(structure, prompt, request)
-            return *self._start(decoder, logits_BV, cache, request), prompt
+            room = room_for(request.options)
+            logits_BV, cache, prompt = self.read(token_ids, lengths, room)
+            copied = functools.partial(copies_of, copies=request.copies)
+            decoder = self._decoder(structure, prompt, request, room)
+            decoding = decoder.start(copied(self._known(logits_BV)))
+            return decoding, tf.nest.map_structure(copied, cache), prompt
 
         def go_on(decoding: Any, cache: Any, prompt: Any, request: Request, more: Tensor) -> Any:
-            return self._decoder(structure, prompt, request).go_on(decoding, cache, more)
+            # Not the room for what the rows ask: some that asked for more may have been dropped.
+            room = tf.shape(decoding.found.token_ids)[1]
+            return self._decoder(structure, prompt, request, room).go_on(decoding, cache, more)
 
         first = graph(start, *SIGNATURE)
         begun = first.get_concrete_function().structured_outputs

@@ -13,7 +13,7 @@ Tensor = Any
 
 # Characters at the end of a text that what follows may still change: WordPiece tidies up spaces
 # before marks and English contractions, at most as in " n ' t".
-_UNSETTLED = 8
+UNSETTLED = 8
 
 
 def growing_ids(
@@ -61,7 +61,7 @@ def settled(text: str, stops: list[str], tidies: bool) -> int:
     shown = len(text.rstrip("\ufffd")) if text.endswith("\ufffd") else len(text)
     shown = max(shown, len(text) - 3)
     if tidies:
-        shown = min(shown, max(len(text) - _UNSETTLED, 0))
+        shown = min(shown, max(len(text) - UNSETTLED, 0))
     # Not of the whole text: behind what is settled anything may come, the rest of a stop too.
     longest = max(map(len, stops), default=1)
     for place in range(max(shown - longest + 1, 0), shown):

@@ -15,6 +15,7 @@ from keras_lm import generation
 from keras_lm.models.continuation import (
     PLAIN,
     Answers,
+    Asked,
     Continuation,
     Request,
     Structure,
@@ -58,15 +59,16 @@ class TextGenerator(Continuation):
         """Reads prompts and goes on, by proposals if there are any; see `Continuation`."""
         if structure.proposals is None:
             return super().answers(structure, token_ids, lengths, request)
+        room = room_for(request.options)
         done = speculate(
             structure.proposals,
             self.model,
             token_ids,
             lengths,
-            room=room_for(request.options),
+            room=room,
             copies=functools.partial(copies_of, copies=request.copies),
             known=self._known,
-            make_decoder=lambda prompt: self._decoder(structure, prompt, request),
+            make_decoder=lambda prompt: self._decoder(structure, prompt, request, room),
         )
         return answers_of(done.found, done.passes, done.proposed, done.accepted)
 
@@ -92,12 +94,9 @@ class TextGenerator(Continuation):
             `token_ids` int32 `(B, N)`, the new ones, padded with -1; `count` int32 `(B,)`, how many
             they are; `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`.
         """
-        inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
-        token_ids = tf.where(inside, token_ids, self.end_id)
-        lengths = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
-        rows = tf.RaggedTensor.from_tensor(token_ids, lengths)
-        found, status_B = self._answer(rows, options, structure)
-        return {"token_ids": found.token_ids, "count": found.lengths, "status": status_B}
+        asked = self.asked_ids(token_ids, lengths, options, structure)
+        found = self.answers_to(structure, asked)
+        return {"token_ids": found.token_ids, "count": found.lengths, "status": asked.status}
 
     def answer_text(
         self, prompt: Tensor, options: generation.Options, structure: Structure = PLAIN
@@ -113,14 +112,14 @@ class TextGenerator(Continuation):
             `text` string `(B,)`, prompt and continuation; `completion` string `(B,)`; `count` and
             `status` as of `answer_ids`.
         """
-        ids, cut_B = self._ids(prompt)
-        found, status_B = self._answer(ids, options, structure)
-        completion = self.tokenizer.detokenize(found.token_ids, continues=tf.not_equal(prompt, ""))
+        asked = self.asked_text(prompt, options, structure)
+        found = self.answers_to(structure, asked)
+        completion = self.tokenizer.detokenize(found.token_ids, continues=asked.continues)
         return {
             "text": tf.strings.join([prompt, completion]),
             "completion": completion,
             "count": found.lengths,
-            "status": tf.bitwise.bitwise_or(status_B, cut_B),
+            "status": asked.status,
         }
 
     def search_text(
@@ -143,10 +142,10 @@ class TextGenerator(Continuation):
             `(B, K)`, see `keras_lm.generation.Beams`; `count` int32 `(B, K)`; `status` int32
             `(B,)`.
         """
-        ids, cut_B = self._ids(prompt)
-        found, status_B = self._answer(ids, options, structure, beams)
-        before = tf.repeat(prompt, structure.num_beams)
-        completion = self.tokenizer.detokenize(found.token_ids, continues=tf.not_equal(before, ""))
+        asked = self.asked_text(prompt, options, structure, beams)
+        found = self.answers_to(structure, asked)
+        before, continues = (tf.repeat(x, structure.num_beams) for x in (prompt, asked.continues))
+        completion = self.tokenizer.detokenize(found.token_ids, continues=continues)
 
         def per_beam(x: Tensor) -> Tensor:
             return tf.reshape(x, [-1, structure.num_beams])
@@ -156,27 +155,52 @@ class TextGenerator(Continuation):
             "completion": per_beam(completion),
             "scores": per_beam(found.scores),
             "count": per_beam(found.lengths),
-            "status": tf.bitwise.bitwise_or(status_B, cut_B),
+            "status": asked.status,
         }
 
-    def _ids(self, prompt: Tensor) -> tuple[Any, Tensor]:
-        """Ragged ids of what is read of prompts, and `CUT` for those that were cut."""
+    def asked_text(
+        self,
+        prompt: Tensor,
+        options: generation.Options,
+        structure: Structure,
+        beams: generation.BeamOptions | None = None,
+    ) -> Asked:
+        """Brings what `answer_text` or `search_text` is asked for into range."""
         limit = BYTES_PER_TOKEN * self.model.max_length
         size_B = tf.strings.length(prompt)
         # Not substr(-limit): a prompt shorter than that would be an error.
         read = tf.strings.substr(
             prompt, tf.maximum(size_B - limit, 0), tf.fill([tf.size(size_B)], limit)
         )
-        return self.tokenizer.tokenize(read), CUT * tf.cast(size_B > limit, "int32")
+        asked = self._asked(self.tokenizer.tokenize(read), options, structure, beams)
+        cut_B = CUT * tf.cast(size_B > limit, "int32")
+        # Even if what is read holds no token, a text stands before the answer.
+        return asked._replace(
+            status=tf.bitwise.bitwise_or(asked.status, cut_B), continues=tf.not_equal(prompt, "")
+        )
 
-    def _answer(
+    def asked_ids(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        options: generation.Options,
+        structure: Structure,
+    ) -> Asked:
+        """Brings what `answer_ids` is asked for into range."""
+        inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
+        token_ids = tf.where(inside, token_ids, self.end_id)
+        lengths = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
+        rows = tf.RaggedTensor.from_tensor(token_ids, lengths)
+        return self._asked(rows, options, structure)
+
+    def _asked(
         self,
         ids: Any,
         options: generation.Options,
         structure: Structure,
         beams: generation.BeamOptions | None = None,
-    ) -> tuple[Any, Tensor]:
-        """The `Answers` to rows of ids of any length, and their status."""
+    ) -> Asked:
+        """Takes ragged ids, rows of any length."""
         max_length = self.model.max_length
         # New tokens may take half of the model's length from a long prompt, and no more.
         wanted_B = tf.clip_by_value(options.max_new_tokens, 1, max(max_length // 2, 1))
@@ -190,8 +214,8 @@ class TextGenerator(Continuation):
         value_N = tf.concat([tf.cast(ids.flat_values, "int32"), [self.end_id]], 0)
         real_BT = (place_BT < kept_B[:, None]) & ~begins_B[:, None]
         index_BT = tf.where(real_BT, first_B[:, None] + place_BT, tf.size(value_N) - 1)
-        asked, status_B = clamped(
+        request, status_B = clamped(
             structure, options, beams, limit=tf.maximum(max_length - lengths_B, 1)
         )
-        found = self.graph_of(structure)(tf.gather(value_N, index_BT), lengths_B, asked)
-        return found, status_B + CUT * tf.cast(kept_B < given_B, "int32")
+        status_B += CUT * tf.cast(kept_B < given_B, "int32")
+        return Asked(tf.gather(value_N, index_BT), lengths_B, request, status_B, ~begins_B)

@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import PLAIN, Continuation, Structure, clamped
+from keras_lm.models.continuation import PLAIN, Asked, Continuation, Structure, clamped
 from keras_lm.models.limits import CUT
 from keras_lm.models.source_rows import SourceRows
 
@@ -71,20 +71,9 @@ class TextToText(Continuation):
             `token_ids` int32 `(B, N)`, padded with -1; `count` int32 `(B,)`, how many they are;
             `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`.
         """
-        max_length, closing_id = self.model.max_length, self.rows.closing_id
-        unknown_id = self.tokenizer.unk_id
-        inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
-        token_ids = tf.where(inside, token_ids, closing_id if unknown_id is None else unknown_id)
-        given_B = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
-        # One more column, so that there is one.
-        empty_B1 = tf.fill([tf.shape(token_ids)[0], 1], closing_id)
-        token_ids = tf.concat([token_ids, empty_B1], 1)
-        token_ids = tf.where(given_B[:, None] > 0, token_ids, closing_id)
-        lengths_B = tf.clip_by_value(given_B, 1, max_length)
-        width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
-        rows = token_ids[:, :width], lengths_B, given_B > max_length
-        found, status_B = self._answer(rows, options, structure)
-        return {"token_ids": found.token_ids, "count": found.lengths, "status": status_B}
+        asked = self.asked_ids(token_ids, lengths, options, structure)
+        found = self.answers_to(structure, asked)
+        return {"token_ids": found.token_ids, "count": found.lengths, "status": asked.status}
 
     def answer_text(
         self,
@@ -103,13 +92,10 @@ class TextToText(Continuation):
         Returns:
             `target` string `(B,)`; `count` and `status` as of `answer_ids`.
         """
-        rows = self.rows.read(text)
-        if options is None:
-            limit_B = tf.minimum(rows[1] + LONGER_THAN_SOURCE, self._room)
-            options = generation.greedy_options(limit_B)
-        found, status_B = self._answer(rows, options, structure)
+        asked = self.asked_text(text, options, structure)
+        found = self.answers_to(structure, asked)
         target = self.tokenizer.detokenize(found.token_ids)
-        return {"target": target, "count": found.lengths, "status": status_B}
+        return {"target": target, "count": found.lengths, "status": asked.status}
 
     def search_text(
         self,
@@ -130,7 +116,8 @@ class TextToText(Continuation):
             `target` string `(B, K)`, the best first; `scores` float32 `(B, K)`, see
             `keras_lm.generation.Beams`; `count` int32 `(B, K)`; `status` int32 `(B,)`.
         """
-        found, status_B = self._answer(self.rows.read(text), options, structure, beams)
+        asked = self.asked_text(text, options, structure, beams)
+        found = self.answers_to(structure, asked)
 
         def per_beam(x: Tensor) -> Tensor:
             return tf.reshape(x, [-1, structure.num_beams])
@@ -139,22 +126,58 @@ class TextToText(Continuation):
             "target": per_beam(self.tokenizer.detokenize(found.token_ids)),
             "scores": per_beam(found.scores),
             "count": per_beam(found.lengths),
-            "status": status_B,
+            "status": asked.status,
         }
+
+    def asked_text(
+        self,
+        text: Tensor,
+        options: generation.Options | None,
+        structure: Structure,
+        beams: generation.BeamOptions | None = None,
+    ) -> Asked:
+        """Brings what `answer_text` or `search_text` is asked for into range."""
+        rows = self.rows.read(text)
+        if options is None:
+            limit_B = tf.minimum(rows[1] + LONGER_THAN_SOURCE, self._room)
+            options = generation.greedy_options(limit_B)
+        return self._asked(rows, options, structure, beams)
+
+    def asked_ids(
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        options: generation.Options,
+        structure: Structure,
+    ) -> Asked:
+        """Brings what `answer_ids` is asked for into range."""
+        max_length, closing_id = self.model.max_length, self.rows.closing_id
+        unknown_id = self.tokenizer.unk_id
+        inside = (token_ids >= 0) & (token_ids < self.tokenizer.vocab_size)
+        token_ids = tf.where(inside, token_ids, closing_id if unknown_id is None else unknown_id)
+        given_B = tf.clip_by_value(lengths, 0, tf.shape(token_ids)[1])
+        # One more column, so that there is one.
+        empty_B1 = tf.fill([tf.shape(token_ids)[0], 1], closing_id)
+        token_ids = tf.concat([token_ids, empty_B1], 1)
+        token_ids = tf.where(given_B[:, None] > 0, token_ids, closing_id)
+        lengths_B = tf.clip_by_value(given_B, 1, max_length)
+        width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
+        rows = token_ids[:, :width], lengths_B, given_B > max_length
+        return self._asked(rows, options, structure)
 
     @property
     def _room(self) -> int:
         return max(self.model.max_length - len(self.start_ids), 1)
 
-    def _answer(
+    def _asked(
         self,
         rows: tuple[Tensor, Tensor, Tensor],
         options: generation.Options,
         structure: Structure,
         beams: generation.BeamOptions | None = None,
-    ) -> tuple[Any, Tensor]:
-        """The `Answers` to rows, their lengths and whether they were cut; and their status."""
+    ) -> Asked:
+        """Takes rows, their lengths and whether they were cut."""
         token_ids, lengths_B, cut_B = rows
-        asked, status_B = clamped(structure, options, beams, limit=self._room)
-        found = self.graph_of(structure)(token_ids, lengths_B, asked)
-        return found, status_B + CUT * tf.cast(cut_B, "int32")
+        request, status_B = clamped(structure, options, beams, limit=self._room)
+        status_B += CUT * tf.cast(cut_B, "int32")
+        return Asked(token_ids, lengths_B, request, status_B, tf.zeros_like(cut_B))

@@ -1,6 +1,7 @@
 """What an exported model can be asked: the signatures of each kind of head.
 
-Every input and output has the batch as its first dimension, so that a server may join requests.
+Every input and output has the batch as its first dimension, so that a server may join requests;
+but for those of `decode_chunk`, which is for an engine in the process that holds the state.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
+from keras_lm.models.chunks import Chunks
 from keras_lm.models.continuation import PLAIN, Structure
 from keras_lm.models.fill_mask import MaskFiller
 from keras_lm.models.find_replaced import ReplacedFinder
@@ -112,6 +114,39 @@ def with_beams(
     return {"beam_search": tf.function(asked, autograph=False, input_signature=inputs)}
 
 
+def in_chunks(generator: Any, structure: Structure, text: str, answer: str) -> Signatures:
+    """The signatures `prefill`, `prefill_ids` and `decode_chunk`, see `keras_lm.models.chunks`.
+
+    Args:
+        generator: a `Continuation` with `asked_text` and `asked_ids`.
+        structure: of one beam.
+        text: the name of what is read.
+        answer: the name of what is answered.
+    """
+    chunks = Chunks(generator, structure, answer)
+
+    def prefill(*asked: Any) -> dict[str, Tensor]:
+        return chunks.first(generator.asked_text(*asked))
+
+    def prefill_ids(*asked: Any) -> dict[str, Tensor]:
+        return chunks.first(generator.asked_ids(*asked))
+
+    specs = chunks.specs()
+    names = [spec.name for spec in specs]
+
+    def decode_chunk(num_tokens: Tensor, *state: Tensor) -> dict[str, Tensor]:
+        return chunks.next(dict(zip(names, state, strict=True)), num_tokens)
+
+    number = tf.TensorSpec([], "int32", "num_tokens")
+    return {
+        "prefill": with_options(prefill, [rows("string", text)], structure),
+        "prefill_ids": with_options(prefill_ids, ids(), structure),
+        "decode_chunk": tf.function(
+            decode_chunk, autograph=False, input_signature=[number, *specs]
+        ),
+    }
+
+
 def generation_signatures(
     model: Any,
     tokenizer: Any,
@@ -134,6 +169,7 @@ def generation_signatures(
         "generate_ids": with_options(generator.answer_ids, ids(), alone),
         "score": scorer.score,
         **with_beams(generator.search_text, "prompt", structure, early_stopping),
+        **in_chunks(generator, alone, "prompt", "completion"),
     }
 
 
@@ -195,4 +231,5 @@ def text_to_text_signatures(
         "generate_ids": with_options(generator.answer_ids, ids(), alone),
         "score": scorer.score,
         **with_beams(generator.search_text, "text", structure, early_stopping),
+        **in_chunks(generator, alone, "text", "target"),
     }

@@ -2,12 +2,14 @@
 
 import keras
 import pytest
+import tensorflow as tf
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from keras_lm import GPT, Transformer
+from keras_lm.models.chunks import settled_text as settled_in_graph
 from keras_lm.models.continuation import PLAIN
-from keras_lm.models.streaming import settled_text
+from keras_lm.models.streaming import settled, settled_text
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.tokenizers import WordPiece, train_byte_bpe
 
@@ -83,6 +85,16 @@ def test_pieces_of_bytes_are_whole_characters(bytes_alone, text, junk, stops, st
 @example([5, 7, 9, 8], [], 1)
 def test_pieces_of_words_are_not_tidied_afterwards(marks, ids, stops, step):
     check_pieces(marks, ids, stops, step)
+
+
+@settings(max_examples=100, **SLOW)
+@given(st.text(max_size=14) | st.lists(CHARACTERS, max_size=9).map("".join), st.booleans())
+@example("a\ufffd\ufffd\ufffd\ufffd", False)
+@example("a\ufffd\n", False)
+def test_a_graph_holds_back_what_python_holds_back(text, tidies):
+    settled_B = settled_in_graph(tf.constant([text, text]), tf.constant([False, True]), tidies)
+    assert settled_B[0].numpy().decode() == text[: settled(text, [], tidies)]
+    assert settled_B[1].numpy().decode() == text
 
 
 def check_pieces(tokenizer, ids, stops, step):

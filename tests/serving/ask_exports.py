@@ -3,6 +3,7 @@
 python ask_exports.py DIRECTORY REQUESTS.json
 """
 
+import functools
 import json
 import sys
 
@@ -15,14 +16,33 @@ def plain(tensor):
     return tf.nest.map_structure(bytes.decode, tensor.numpy().tolist())
 
 
+def ask(function, arguments):
+    specs = function.structured_input_signature[1]
+    return function(**{k: tf.constant(v, specs[k].dtype) for k, v in arguments.items()})
+
+
+def stream(signatures, first, arguments):
+    """What an engine does: the first tokens, then two more at a time; all pieces, and the end."""
+    state, pieces = ask(signatures[first], arguments), []
+    while True:
+        pieces.append(state.pop("piece"))
+        if tf.reduce_all(state["reason"] > 0):
+            kept = {k: v for k, v in state.items() if not k.startswith("cache_")}
+            return {**kept, "pieces": tf.stack(pieces, 1)}
+        state = signatures["decode_chunk"](num_tokens=tf.constant(2), **state)
+
+
 directory = sys.argv[1]
 with open(sys.argv[2], encoding="utf-8") as file:
     requests = json.load(file)
+loaded = functools.cache(lambda name: tf.saved_model.load(f"{directory}/{name}/1"))
 answers = []
 for name, signature, arguments in requests:
-    function = tf.saved_model.load(f"{directory}/{name}/1").signatures[signature]
-    specs = function.structured_input_signature[1]
-    found = function(**{k: tf.constant(v, specs[k].dtype) for k, v in arguments.items()})
+    signatures = loaded(name).signatures
+    if signature.startswith("prefill"):
+        found = stream(signatures, signature, arguments)
+    else:
+        found = ask(signatures[signature], arguments)
     answers.append({key: plain(value) for key, value in found.items()})
 unwanted = [
     m for m in sys.modules if m.split(".")[0] in ("keras_lm", "tensorflow_text", "tokenizers")

@@ -46,11 +46,15 @@ REQUESTS = [
     ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
     ("gpt", "score", {"text": PROMPTS}),
     ("gpt", "beam_search", {"prompt": PROMPTS, **BEAM_OPTIONS}),
+    ("gpt", "prefill", {"prompt": PROMPTS, **OPTIONS}),
+    ("gpt", "prefill_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
     ("transformer", "serving_default", {"text": PROMPTS}),
     ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
     ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
     ("transformer", "score", {"text": PROMPTS, "target": TARGETS}),
     ("transformer", "beam_search", {"text": PROMPTS, **BEAM_OPTIONS}),
+    ("transformer", "prefill", {"text": PROMPTS, **OPTIONS}),
+    ("transformer", "prefill_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
 ]
 
 TASK_REQUESTS = [

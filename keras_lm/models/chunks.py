@@ -1,0 +1,156 @@
+"""An answer in chunks whose state is a flat dict of tensors: for an engine that streams.
+
+What an export offers as `prefill` and `decode_chunk`. Every tensor of the state has the rows as its
+first dimension, so that an engine can drop rows that have ended from all of them.
+
+B rows, N room for new tokens.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from keras_lm import generation
+from keras_lm.models.continuation import Asked, Continuation, Structure, plain_request
+from keras_lm.models.streaming import UNSETTLED
+
+Tensor = Any
+State = dict[str, Tensor]
+
+_FOUND = {"token_ids": "token_ids", "count": "lengths", "reason": "reasons"}
+
+
+class Chunks:
+    """Answers in chunks.
+
+    Args:
+        continuation: what answers; it has a tokenizer.
+        structure: of one beam.
+        text: the name of the text in the state.
+    """
+
+    def __init__(self, continuation: Continuation, structure: Structure, text: str) -> None:
+        self.tokenizer, self.text = continuation.tokenizer, text
+        self.start, self.go_on = continuation.stream_graphs_of(structure)
+        begun = self.start.get_concrete_function().structured_outputs
+        self._cache = begun[1]  # as a nest: names and shapes
+
+    def first(self, asked: Asked) -> State:
+        """Reads rows and takes their first token.
+
+        Args:
+            asked: the rows, and what they ask for.
+
+        Returns:
+            The state: `token_ids` int32 `(B, N)`, padded with -1; `count` int32 `(B,)`, how many
+            they are; `reason` int32 `(B,)`, 0 or a `keras_lm.generation.Reason`; the text so far,
+            string `(B,)`; `piece` string `(B,)`, what is new of it; `status` int32 `(B,)`, see
+            `Asked`; and what it takes to go on.
+        """
+        decoding, cache, prompt = self.start(asked.token_ids, asked.lengths, asked.request)
+        before = {
+            "status": asked.status,
+            "continues": asked.continues,
+            self.text: tf.fill(tf.shape(asked.status), ""),
+        }
+        return self._state(decoding, cache, prompt, asked.request.options, before)
+
+    def next(self, state: State, num_tokens: Tensor) -> State:
+        """Takes more tokens.
+
+        Args:
+            state: of `first` or of this, without its `piece`; rows may have been dropped.
+            num_tokens: int32 scalar, at most so many more; below 1 is 1.
+
+        Returns:
+            The state.
+        """
+        size_B = tf.concat([state["picked"], [0]], 0)  # the same in every row; there may be none
+        found = {field: state[name] for name, field in _FOUND.items()}
+        none_BN = tf.zeros_like(state["token_ids"], tf.float32)
+        decoding = generation.Decoding(
+            count=tf.reduce_max(size_B),
+            last=state["last"],
+            found=generation.Generated(**found, log_probs=none_BN, processed_log_probs=none_BN),
+        )
+        leaves = [state[name] for name in self._cache_names()]
+        cache = tf.nest.pack_sequence_as(self._cache, leaves)
+        prompt = generation.Prompt(state["prompt_ids"], state["prompt_lengths"])
+        options = generation.Options(*(state[name] for name in generation.Options._fields))
+        decoding, cache = self.go_on(
+            decoding, cache, prompt, plain_request(options), tf.maximum(num_tokens, 1)
+        )
+        before = {name: state[name] for name in ("status", "continues", self.text)}
+        return self._state(decoding, cache, prompt, options, before)
+
+    def specs(self) -> list[tf.TensorSpec]:
+        """What `next` takes of a state."""
+        row, ids = tf.TensorSpec([None], "int32"), tf.TensorSpec([None, None], "int32")
+        leaves = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(self._cache)]
+        named = {
+            "token_ids": ids,
+            **dict.fromkeys(("count", "reason", "last", "picked", "status"), row),
+            "continues": tf.TensorSpec([None], "bool"),
+            self.text: tf.TensorSpec([None], "string"),
+            "prompt_ids": ids,
+            "prompt_lengths": row,
+            **{name: tf.TensorSpec([None], dtype) for name, dtype in _OPTIONS.items()},
+            **dict(zip(self._cache_names(), leaves, strict=True)),
+        }
+        return [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in named.items()]
+
+    def _cache_names(self) -> list[str]:
+        return [f"cache_{i}" for i in range(len(tf.nest.flatten(self._cache)))]
+
+    def _state(
+        self,
+        decoding: generation.Decoding,
+        cache: Any,
+        prompt: generation.Prompt,
+        options: generation.Options,
+        before: State,
+    ) -> State:
+        found = decoding.found
+        text_B = self.tokenizer.detokenize(found.token_ids, continues=before["continues"])
+        text_B = settled_text(
+            text_B, found.reasons > 0, getattr(self.tokenizer, "clean_up_spaces", False)
+        )
+        size_B = tf.strings.length(text_B)
+        # What is settled stays: the text never gets shorter. But no client may make a request fail.
+        given_B = tf.minimum(tf.strings.length(before[self.text]), size_B)
+        piece_B = tf.strings.substr(text_B, given_B, size_B - given_B)
+        return {
+            **{name: getattr(found, field) for name, field in _FOUND.items()},
+            **before,
+            self.text: text_B,
+            "piece": piece_B,
+            "last": decoding.last,
+            "picked": tf.fill(tf.shape(decoding.last), decoding.count),
+            "prompt_ids": prompt.token_ids,
+            "prompt_lengths": prompt.lengths,
+            **options._asdict(),
+            **dict(zip(self._cache_names(), tf.nest.flatten(cache), strict=True)),
+        }
+
+
+_OPTIONS = generation.OPTION_DTYPES._asdict()
+
+
+def settled_text(text: Tensor, has_ended: Tensor, tidies: bool) -> Tensor:
+    """What may be shown of texts that go on; see `keras_lm.models.streaming.settled`.
+
+    Args:
+        text: string `(B,)`, of all tokens so far.
+        has_ended: bool `(B,)`, whether it is all.
+        tidies: whether spaces are tidied up.
+
+    Returns:
+        string `(B,)`.
+    """
+    shown_B = tf.strings.regex_replace(text, "\ufffd{1,3}$", "")
+    if tidies:
+        size_B = tf.strings.length(shown_B, unit="UTF8_CHAR")
+        whole_B = tf.strings.length(text, unit="UTF8_CHAR")
+        size_B = tf.minimum(size_B, tf.maximum(whole_B - UNSETTLED, 0))
+        shown_B = tf.strings.substr(text, tf.zeros_like(size_B), size_B, unit="UTF8_CHAR")
+    return tf.where(has_ended, text, shown_B)
