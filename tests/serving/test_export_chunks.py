@@ -30,7 +30,9 @@ def test_ids_in_chunks_are_those_of_generate_ids(answers, model):
 
 
 def prefilled(signatures, rows, **changed):
-    options = {**greedy_options(tf.constant([9, 5, 7]))._asdict(), **changed}
+    lengths = tf.constant([9, 5, 7])
+    # As many as they may have: no end token comes before.
+    options = greedy_options(lengths)._replace(min_new_tokens=lengths)._asdict() | changed
     return signatures["prefill"](
         prompt=tf.constant(PROMPTS[:3])[:rows], **{k: v[:rows] for k, v in options.items()}
     )
