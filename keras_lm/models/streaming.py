@@ -88,9 +88,10 @@ def settled_text(
     tidies = getattr(tokenizer, "clean_up_spaces", False)
     for ids in pieces:
         text = tokenizer.decode(ids, continues=continues)
-        found = [text.find(stop) for stop in stops if stop in text]
-        text = text[: min(found, default=len(text))]
-        shown = len(text) if found else settled(text, stops, tidies)
+        # A stop that is not complete yet may begin before one that is.
+        shown = settled(text, stops, tidies)
+        text = text[: min([text.find(stop) for stop in stops if stop in text], default=len(text))]
+        shown = min(shown, len(text))
         if shown > given:
             yield text[given:shown]
             given = shown

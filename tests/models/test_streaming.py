@@ -64,6 +64,7 @@ CHARACTERS = st.sampled_from(["a", "b", "ab", "é", "ß", "漢", "🎉", "\ufffd
     st.integers(1, 7),
 )
 @example("aé", [], ["aé"], 1)
+@example("aba", [], ["aba", "b"], 1)
 @example("a🎉b", [b"\xf0\x9f"], ["🎉c", "a🎉b!"], 1)
 def test_pieces_of_bytes_are_whole_characters(bytes_alone, text, junk, stops, step):
     """Valid text with some bytes between that are none, cut anywhere."""
