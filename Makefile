@@ -47,6 +47,7 @@ test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases unde
 bench: $(STAMP) ## paired with peers, about ten minutes; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_tokenizers.py
 	$(BIN)/python benchmarks/bench_banded_attention.py
+	$(BIN)/python benchmarks/bench_sampled_softmax.py
 
 quickstart: $(STAMP) ## train a BERT and a GPT, export them, ask them; TEXT="a.txt b.txt": your own text
 	$(BIN)/python examples/quickstart.py $(TEXT)
