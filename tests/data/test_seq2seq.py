@@ -307,7 +307,7 @@ def test_a_row_that_is_no_pair_raises_with_its_place(line, message, tmp_path, nu
         ({"max_target_length": 1}, ValueError, "max_target_length must leave room.*=1"),
         ({"max_source_length": 2}, ValueError, "max_source_length must leave room.*=2"),
         ({"tokens_per_batch": 4}, ValueError, "tokens_per_batch must hold .* a row of 5 tokens"),
-        ({"tokens_per_batch": 10}, ValueError, "at least one batch; .*pairs=1, batch_size=2"),
+        ({"tokens_per_batch": 10}, ValueError, "at least one batch; .*rows=1, batch_size=2"),
         ({"num_buckets": 0}, ValueError, "num_buckets must be .* positive"),
         ({"batch_multiple": 0}, ValueError, "batch_multiple must be .* positive"),
         ({"too_long": "keep"}, ValueError, '"drop" or "cut". Received: too_long=.keep'),
