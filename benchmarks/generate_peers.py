@@ -285,9 +285,9 @@ def _serve(name: str, pipe: Connection) -> None:
             pipe.send(error)
 
 
-def _seconds(generate: Generate, case: Case, **options: Any) -> float:
+def _seconds(generate: Generate, case: Case, *options: Any) -> float:
     begin = time.perf_counter()
-    found = generate(case, **options)
+    found = generate(case, *options)
     seconds = time.perf_counter() - begin
     lengths = [len(row) for row in found]
     if lengths != [case.new_tokens] * len(case.prompts):
