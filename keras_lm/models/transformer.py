@@ -3,6 +3,8 @@
 By its arguments also BART (Lewis et al. 2020, arXiv:1910.13461), see `BART_SIZES`: learned
 positions, a norm over the embeddings, which are not scaled, and GELU.
 
+Half of this long file is what its constructor and its calls promise.
+
 B batch, S length of the source, T length of the target, C positions of the cache, D hidden size, V
 vocabulary.
 """
