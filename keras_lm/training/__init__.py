@@ -1,8 +1,9 @@
-"""The base model, optimizers, schedules, means of checkpoints."""
+"""The base model, optimizers, schedules, what watches a training, means of checkpoints."""
 
 from keras_lm.training.average_checkpoints import average_checkpoints
 from keras_lm.training.language_model import LanguageModel
 from keras_lm.training.metrics import Perplexity
+from keras_lm.training.monitor import Monitor
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Schedule
@@ -15,6 +16,7 @@ __all__ = [
     "LanguageModel",
     "Linear",
     "LossScaleOptimizer",
+    "Monitor",
     "Perplexity",
     "SampledSoftmax",
     "Schedule",

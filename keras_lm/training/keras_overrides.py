@@ -32,7 +32,13 @@ class ExactGradients:
     2. Clipping. Keras clips in every replica, before the gradients are summed, so that a clipped
        step depends on the number of replicas. Found here; no issue is known.
        (`_clip_gradients`, `_all_reduce_sum_gradients`)
+
+    Attributes:
+        on_gradients: called with the gradients of the global batch before they are clipped, where
+            somebody set it.
     """
+
+    on_gradients: Any = None
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Makes one step, as Keras does, with dense gradients."""
@@ -41,16 +47,21 @@ class ExactGradients:
     def _clip_gradients(self, grads: Any) -> Any:
         if replica_context() is not None:
             return grads  # not yet: they are this replica's
-        return super()._clip_gradients(grads)  # type: ignore[misc]
+        return self._clip_whole(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
         summed = super()._all_reduce_sum_gradients(grads_and_vars)  # type: ignore[misc]
         if replica_context() is None:
             return summed
-        clipped = super()._clip_gradients([g for g, _ in summed])  # type: ignore[misc]
+        clipped = self._clip_whole([g for g, _ in summed])
         return [
             (gradient, variable) for gradient, (_, variable) in zip(clipped, summed, strict=True)
         ]
+
+    def _clip_whole(self, gradients: Any) -> Any:
+        if self.on_gradients is not None:
+            self.on_gradients(gradients)
+        return super()._clip_gradients(gradients)  # type: ignore[misc]
 
 
 class FiniteOnAllReplicas:
@@ -183,6 +194,23 @@ class TrainsWithoutLogits:
             # Keras would ask the metrics, which no step of training has updated.
             return {"loss": model._loss_tracker.result()}
         return super()._get_metrics_result_or_logs(logs)  # type: ignore[misc]
+
+
+def report_losses(model: Any, report: Any) -> None:
+    """Tells somebody each loss that enters the mean of the epoch; `fit` shows that mean alone.
+
+    Args:
+        model: a compiled `keras.Model`.
+        report: called in the graph with the loss and its weight, the number of rows.
+    """
+    tracker = model._loss_tracker
+    update = type(tracker).update_state.__get__(tracker)
+
+    def update_state(values: Tensor, sample_weight: Tensor = None) -> Any:
+        report(values, 1.0 if sample_weight is None else sample_weight)
+        return update(values, sample_weight)
+
+    tracker.update_state = update_state
 
 
 def _first_replica(spec: Any) -> Any:

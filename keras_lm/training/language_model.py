@@ -39,12 +39,14 @@ from keras_lm.training.keras_overrides import (
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
+from keras_lm.training.step_values import RecordsSteps
 
 # What keras.Model itself takes; everything else that reaches the base class is a typing error.
 _KERAS_ARGUMENTS = ("name", "dtype", "trainable")
 
 
 class LanguageModel(
+    RecordsSteps,
     RecordsArguments,
     HasTokenizer,
     HeadLosses,
