@@ -33,10 +33,7 @@ def topics(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def replicas():
-    """Two replicas on the two logical CPU devices.
+    """Two replicas on the two logical CPU devices."""
+    from keras_lm.training import strategy
 
-    One strategy for the whole process: several would share, and break, collective groups.
-    """
-    return tf.distribute.MirroredStrategy(
-        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
-    )
+    return strategy("mirrored")

@@ -5,6 +5,7 @@ from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.cache import KVCache, StartCache
 from keras_lm.layers.decoder import DecoderCache, TransformerDecoder
 from keras_lm.layers.dense import Dense
+from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.embedding import TokenEmbedding
 from keras_lm.layers.encoder import TransformerEncoder
 from keras_lm.layers.masked_lm_head import MaskedLMHead
@@ -16,6 +17,7 @@ from keras_lm.layers.token_head import TokenHead
 __all__ = [
     "DecoderCache",
     "Dense",
+    "Dropout",
     "KVCache",
     "MaskedLMHead",
     "MultiHeadAttention",

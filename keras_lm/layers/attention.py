@@ -14,6 +14,7 @@ from keras_lm.layers.banded import banded_attention, keys_of_block
 from keras_lm.layers.building import build_once
 from keras_lm.layers.cache import KVCache, StartCache, extend_cache, start_cache
 from keras_lm.layers.dense import Dense
+from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.initializers import Initializer, fresh
 from keras_lm.layers.masks import MASKED, all_of, at_places, document_mask, places_mask
 from keras_lm.layers.rows import as_before, flat_rows, shape_of
@@ -136,7 +137,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             name="output",
             dtype=self.dtype_policy,
         )
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.dropout: Any = Dropout(dropout_rate, dtype=self.dtype_policy)
 
     def build(
         self,

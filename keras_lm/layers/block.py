@@ -11,6 +11,7 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import MultiHeadAttention
 from keras_lm.layers.building import build_once
 from keras_lm.layers.dense import Dense
+from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.initializers import Initializer, fresh
 
 Tensor = Any
@@ -132,7 +133,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
             dtype=self.dtype_policy,
         )
         self.feed_forward_norm = normalization("feed_forward_norm")
-        self.dropout = keras.layers.Dropout(dropout_rate, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout_rate, dtype=self.dtype_policy)
 
     def build(
         self,

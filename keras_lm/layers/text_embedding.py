@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.building import build_once
+from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.embedding import TokenEmbedding
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.positions import PositionalEncoding
@@ -98,7 +99,7 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
             self.norm = keras.layers.LayerNormalization(
                 epsilon=layer_norm_epsilon, name="norm", **own
             )
-        self.dropout = keras.layers.Dropout(dropout_rate, **own)
+        self.dropout = Dropout(dropout_rate, **own)
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""

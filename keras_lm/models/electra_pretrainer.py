@@ -189,45 +189,27 @@ class ELECTRAPretrainer(LanguageModel):
             metrics.append(keras.metrics.Recall(thresholds=0.0, name="recall"))
         return metrics
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """Returns this replica's part of the loss; `y` and `sample_weight` are the masked LM's."""
-        return super().compute_loss(x, *_by_head(x, y, y_pred, sample_weight), training)
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Returns the metrics so far, after this batch; arguments as in `compute_loss`."""
-        return super().compute_metrics(x, *_by_head(x, y, y_pred, sample_weight))
+    def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Gives labels, outputs and weights of both heads; `y` and the weights are masked LM's."""
+        if isinstance(y, dict):
+            raise ValueError(
+                "The labels of replaced-token detection are those of a masked LM alone, a tensor. "
+                f"Received: a dict with {sorted(y)}"
+            )
+        inputs = as_inputs(x)
+        drawn_BP = tf.cast(y, tf.int32) if outputs is None else outputs["drawn"]
+        replaced_BT, counts_BT = detection_labels(
+            _real(inputs), inputs["masked_positions"], drawn_BP, y, sample_weight
+        )
+        if sample_weight is None:
+            sample_weight = tf.ones_like(y, tf.float32)
+        return (
+            {"masked_lm": y, "replaced_token": replaced_BT},
+            outputs and {head: outputs[head] for head in self.HEADS},
+            {"masked_lm": sample_weight, "replaced_token": counts_BT},
+        )
 
 
 def _real(inputs: dict[str, Tensor]) -> Tensor:
     mask = inputs.get("padding_mask")
     return tf.ones_like(inputs["token_ids"], "bool") if mask is None else tf.cast(mask, "bool")
-
-
-def _by_head(x: Any, y: Any, y_pred: Any, weights: Any) -> tuple[Any, Any, Any]:
-    """Gives labels, outputs and weights of both heads."""
-    if isinstance(y, dict):
-        raise ValueError(
-            "The labels of replaced-token detection are those of a masked LM alone, a tensor. "
-            f"Received: a dict with {sorted(y)}"
-        )
-    inputs = as_inputs(x)
-    replaced_BT, counts_BT = detection_labels(
-        _real(inputs), inputs["masked_positions"], y_pred["drawn"], y, weights
-    )
-    outputs = {head: y_pred[head] for head in ELECTRAPretrainer.HEADS}
-    if weights is None:
-        weights = tf.ones_like(y, tf.float32)
-    return (
-        {"masked_lm": y, "replaced_token": replaced_BT},
-        outputs,
-        {"masked_lm": weights, "replaced_token": counts_BT},
-    )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_lm.layers import Dense
+from keras_lm.layers import Dense, Dropout
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.tasks.asking import as_texts
@@ -196,7 +196,7 @@ class Task(LanguageModel):
     def check_labels(self, labels: Any) -> None:
         """Raises for labels in a NumPy array that can't be; for a subclass to fill in."""
 
-    def head_dropout(self, rate: float | None, kind: float | None) -> keras.layers.Dropout:
+    def head_dropout(self, rate: float | None, kind: float | None) -> Dropout:
         """Makes the dropout before the last layer.
 
         Args:
@@ -205,7 +205,7 @@ class Task(LanguageModel):
         """
         self.family_dropout_rate = self.backbone.arguments["dropout_rate"] if kind is None else kind
         self.dropout_rate = self.family_dropout_rate if rate is None else rate
-        return keras.layers.Dropout(self.dropout_rate, dtype=self.dtype_policy)
+        return Dropout(self.dropout_rate, dtype=self.dtype_policy)
 
     def head_layer(
         self, units: int, name: str, activation: str | None = None, use_bias: bool = True

@@ -1,4 +1,4 @@
-"""The base model, optimizers, schedules, what watches a training, means of checkpoints."""
+"""The base model, strategies, optimizers, schedules, monitors, means of checkpoints."""
 
 from keras_lm.training.average_checkpoints import average_checkpoints
 from keras_lm.training.language_model import LanguageModel
@@ -7,6 +7,7 @@ from keras_lm.training.monitor import Monitor
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Constant, Cosine, InverseSquareRoot, Linear, Schedule
+from keras_lm.training.strategies import strategy
 
 __all__ = [
     "AdamW",
@@ -21,4 +22,5 @@ __all__ = [
     "SampledSoftmax",
     "Schedule",
     "average_checkpoints",
+    "strategy",
 ]

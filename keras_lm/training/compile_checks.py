@@ -2,31 +2,91 @@
 
 from typing import Any
 
+import keras
 
-def check_can_be_traced(optimizer: Any, jit_compile: Any, run_eagerly: bool) -> None:
+from keras_lm.training.keras_overrides import ExactGradients
+
+
+def check_distribution() -> None:
+    """Raises where Keras was told to shard models.
+
+    On TensorFlow it takes `keras.distribution.set_distribution`, shards nothing and says nothing.
+
+    Raises:
+        ValueError: a `keras.distribution` is set.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is not None:
+        raise ValueError(
+            "keras.distribution shards nothing on TensorFlow. Take keras_lm.training.strategy(), "
+            "and keras.distribution.set_distribution(None). "
+            f"Received: a {type(distribution).__name__} is set"
+        )
+
+
+def check_can_be_traced(optimizer: Any, run_eagerly: bool) -> None:
     """Raises for what Keras 3.15 cannot put into the graph of a step over several replicas.
 
     Args:
         optimizer: the optimizer given, or None.
-        jit_compile: as Keras takes it.
         run_eagerly: as Keras takes it; eager steps accumulate and overwrite rightly.
 
     Raises:
-        ValueError: XLA, accumulated gradients, or weights overwritten by their averages are asked
-            for.
+        ValueError: the optimizer accumulates gradients over steps, or is one of Keras's own and
+            overwrites weights by their averages.
     """
-    if jit_compile is True:
-        raise ValueError(
-            "Keras cannot compile a step over several replicas with XLA (keras#19005). "
-            "Received: jit_compile=True under a tf.distribute strategy"
-        )
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    for name in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
-        value = getattr(inner, name, None)
-        if value and not run_eagerly:
+    steps = getattr(inner, "gradient_accumulation_steps", None)
+    if steps and not run_eagerly:
+        raise ValueError(
+            "Under a tf.distribute strategy an optimizer cannot accumulate gradients over steps "
+            "(keras#20582). Take compile(gradient_accumulation_steps=...), which computes each "
+            f"batch in parts. Received: an optimizer with gradient_accumulation_steps={steps}"
+        )
+    every = getattr(inner, "ema_overwrite_frequency", None)
+    if every and not run_eagerly and not isinstance(inner, ExactGradients):
+        raise ValueError(
+            "Under a tf.distribute strategy an optimizer of Keras cannot overwrite weights by "
+            "their averages (keras#20582); those of keras_lm.training can. "
+            f"Received: a {type(inner).__name__} with ema_overwrite_frequency={every}"
+        )
+
+
+def check_parts(parts: Any, optimizer: Any, loss: Any, jit_compile: Any, run_eagerly: bool) -> None:
+    """Raises for what a step in parts, or with XLA, cannot be.
+
+    Args:
+        parts: `gradient_accumulation_steps`.
+        optimizer: the optimizer given, or None.
+        loss: as Keras takes it.
+        jit_compile: as Keras takes it.
+        run_eagerly: as Keras takes it.
+
+    Raises:
+        ValueError: the number is not positive; the optimizer accumulates, too; the loss is a sum;
+            XLA is asked for in eager steps.
+    """
+    if not isinstance(parts, int) or parts < 1:
+        raise ValueError(
+            "gradient_accumulation_steps must be a positive int. "
+            f"Received: gradient_accumulation_steps={parts!r}"
+        )
+    if jit_compile is True and run_eagerly:
+        raise ValueError("XLA compiles graphs. Received: jit_compile=True with run_eagerly=True")
+    if parts == 1:
+        return
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    steps = getattr(inner, "gradient_accumulation_steps", None)
+    if steps:
+        raise ValueError(
+            "Either compile() accumulates gradients, in parts of a batch, or the optimizer, over "
+            f"batches. Received: gradient_accumulation_steps={parts}, and an optimizer with {steps}"
+        )
+    for item in keras.tree.flatten(loss):
+        if getattr(item, "reduction", None) in ("sum", "none"):
             raise ValueError(
-                "Keras cannot trace this under a tf.distribute strategy (keras#20582). "
-                f"Received: an optimizer with {name}={value}"
+                "gradient_accumulation_steps is for losses that are means over rows. "
+                f"Received: a loss with reduction={item.reduction!r}"
             )
 
 

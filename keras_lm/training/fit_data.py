@@ -62,6 +62,26 @@ def endless(pipeline: Any, steps_per_epoch: int, initial_epoch: int) -> Any:
     return pipeline.endless(start_step=start)
 
 
+def check_executions(steps: int | None, steps_per_execution: int, values: dict[str, Any]) -> None:
+    """Raises where an epoch would take more batches than it has.
+
+    Args:
+        steps: of an epoch, or None.
+        steps_per_execution: as `compile` takes it.
+        values: all arguments of `fit`, by name.
+
+    Raises:
+        ValueError: Keras's `steps_per_execution` would go on into the next epoch's batches.
+    """
+    goes_on = values["steps_per_epoch"] is not None
+    if goes_on and steps is not None and steps % steps_per_execution:
+        raise ValueError(
+            "The steps of an epoch must be a multiple of steps_per_execution where the data go on "
+            "in the next. "
+            f"Received: {steps} steps, steps_per_execution={steps_per_execution}"
+        )
+
+
 def steps_per_epoch_of(values: dict[str, Any]) -> int | None:
     """Returns the number of steps of an epoch, None where the data do not know it.
 

@@ -5,7 +5,13 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from keras_lm.training.losses import global_mean, token_cross_entropy, yes_no_cross_entropy
+from keras_lm.training.losses import (
+    global_mean,
+    over_replicas,
+    token_cross_entropy,
+    weighed,
+    yes_no_cross_entropy,
+)
 from keras_lm.training.metrics import Perplexity
 from keras_lm.training.sampled_softmax import SampledSoftmax
 
@@ -66,7 +72,8 @@ class HeadLosses:
             weights: the labels' sample weights, or None.
 
         Returns:
-            Both float32 of the labels' shape.
+            Both float32 of the labels' shape. The weight is what `losses.weighed` makes of the
+            labels and their weights.
         """
         if head == "replaced_token":
             return yes_no_cross_entropy(labels, outputs, weights)
@@ -124,6 +131,7 @@ class HeadLosses:
             the gradients of the replicas add up to its gradient.
         """
         if not self._default_loss:
+            y, y_pred, sample_weight = self.per_head(x, y, y_pred, sample_weight)
             return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
         return self._global_loss(self.head_loss, x, y, y_pred, sample_weight)
 
@@ -138,6 +146,73 @@ class HeadLosses:
         """
         return self._global_loss(self._sampled_head_loss, x, y, outputs, sample_weight)
 
+    def loss_counts(self, x: Any, y: Any, sample_weight: Any) -> Tensor:
+        """Returns what the loss of each head is divided by, before there are outputs.
+
+        Args:
+            x: as in `compute_loss`.
+            y: as in `compute_loss`.
+            sample_weight: as in `compute_loss`.
+
+        Returns:
+            float32 `(number of heads,)`: the weights of the labels of all replicas. Zeros for a
+            loss of Keras, which divides by itself.
+        """
+        if not self._default_loss:
+            return tf.zeros([max(1, len(self.heads))])
+        y, _, sample_weight = self.per_head(x, y, None, sample_weight)
+        labels = self._by_head(y, "labels")
+        given = self._by_head(sample_weight, "sample weights", optional=True)
+        counts = []
+        for head in self.heads:
+            weight = self.head_weights(head, x, labels[head], given.get(head))
+            _, weight = weighed(tf.convert_to_tensor(labels[head]), weight)
+            counts.append(tf.reduce_sum(weight))
+        return over_replicas(tf.stack(counts))
+
+    def loss_of_part(
+        self, x: Any, y: Any, outputs: Any, sample_weight: Any, counts: Tensor, share: Tensor
+    ) -> Tensor:
+        """Returns the loss of some rows of this replica's batch, as a part of the whole.
+
+        Args:
+            x: as in `compute_loss`, of the part; and so the next three.
+            y: see there.
+            outputs: see there; with a sampled softmax see `sampled_loss`.
+            sample_weight: see there.
+            counts: of `loss_counts` for the whole batch.
+            share: the part's share of this replica's rows, float32 scalar.
+
+        Returns:
+            float32 scalar. Over all parts and replicas it adds up to the loss of the global batch.
+        """
+        if not self._default_loss:
+            y, outputs, sample_weight = self.per_head(x, y, outputs, sample_weight)
+            loss = super().compute_loss(x, y, outputs, sample_weight)  # type: ignore[misc]
+            return tf.cast(loss, tf.float32) * share
+        sampled = self.sampled_softmax is not None
+        head_loss = self._sampled_head_loss if sampled else self.head_loss
+        sums, _ = self._sums(head_loss, x, y, outputs, sample_weight)
+        number = tf.distribute.get_strategy().num_replicas_in_sync
+        means = [
+            factor * tf.math.divide_no_nan(own, count)
+            for factor, own, count in zip(
+                self._factors(), sums, tf.unstack(counts, len(sums)), strict=True
+            )
+        ]
+        return tf.add_n([*means, self._extra_loss() * share / number])
+
+    def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+        """Returns labels, outputs and weights by head, from the data's; for a subclass to change.
+
+        Args:
+            x: as in `compute_loss`.
+            y: as in `compute_loss`.
+            outputs: as in `compute_loss`; None before there are any: then only the weights count.
+            sample_weight: as in `compute_loss`.
+        """
+        return y, outputs, sample_weight
+
     def _sampled_head_loss(
         self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -150,24 +225,39 @@ class HeadLosses:
     def _global_loss(
         self, head_loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
     ) -> Tensor:
+        sums, counts = self._sums(head_loss, x, y, y_pred, sample_weight)
+        return global_mean(sums, counts, self._factors(), self._extra_loss())
+
+    def _sums(
+        self, head_loss: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Gives for each head the weighted sum of the losses and that of the weights."""
+        y, y_pred, sample_weight = self.per_head(x, y, y_pred, sample_weight)
         labels = self._by_head(y, "labels")
         outputs = self._by_head(y_pred, "outputs")
         weights = self._by_head(sample_weight, "sample weights", optional=True)
-        shares = {**self.LOSS_WEIGHTS, **(self._compile_arguments.values["loss_weights"] or {})}
         sums, counts = [], []
         for head in self.heads:
             weight = self.head_weights(head, x, labels[head], weights.get(head))
             loss, weight = head_loss(head, labels[head], outputs[head], weight)
             sums.append(tf.reduce_sum(loss * weight))
             counts.append(tf.reduce_sum(weight))
+        return sums, counts
+
+    def _factors(self) -> list[float]:
+        given = self._compile_arguments.values["loss_weights"] or {}
+        factors = {**self.LOSS_WEIGHTS, **given}
+        return [factors.get(head, 1.0) for head in self.heads]
+
+    def _extra_loss(self) -> Tensor:
         losses = self.losses  # type: ignore[attr-defined]  # of add_loss and regularizers
-        extra = tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in losses)])
-        return global_mean(sums, counts, [shares.get(head, 1.0) for head in self.heads], extra)
+        return tf.add_n([tf.zeros(()), *(tf.cast(loss, tf.float32) for loss in losses)])
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
         """Returns the metrics so far, after this batch; arguments as in `compute_loss`."""
+        y, y_pred, sample_weight = self.per_head(x, y, y_pred, sample_weight)
         if self._default_loss:
             labels = self._by_head(y, "labels")
             given = self._by_head(sample_weight, "sample weights", optional=True)

@@ -17,10 +17,13 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.training.compile_checks import (
     check_can_be_traced,
     check_default_loss,
+    check_distribution,
     check_label_smoothing,
+    check_parts,
     check_sampled_softmax,
 )
 from keras_lm.training.fit_data import (
+    check_executions,
     check_ids,
     endless,
     is_pipeline,
@@ -31,6 +34,8 @@ from keras_lm.training.has_tokenizer import HasTokenizer
 from keras_lm.training.head_losses import HeadLosses
 from keras_lm.training.keras_overrides import (
     DistributedTraining,
+    SeveralSteps,
+    TrainsInParts,
     TrainsWithoutLogits,
     made_together,
     schedule_of,
@@ -51,6 +56,8 @@ class LanguageModel(
     HasTokenizer,
     HeadLosses,
     DistributedTraining,
+    SeveralSteps,
+    TrainsInParts,
     TrainsWithoutLogits,
     keras.Model,
 ):
@@ -178,6 +185,7 @@ class LanguageModel(
         loss_weights: dict[str, float] | None = None,
         label_smoothing: float = 0.0,
         sampled_softmax: int | SampledSoftmax | None = None,
+        gradient_accumulation_steps: int = 1,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -213,21 +221,28 @@ class LanguageModel(
             sampled_softmax: for large vocabularies: a number of ids, or a `SampledSoftmax`. A step
                 of training then looks at so many ids, and shows an estimate of the loss and no
                 metrics; evaluation is by the whole softmax. For heads in `SAMPLED_HEADS`.
-            jit_compile: as Keras takes it.
+            gradient_accumulation_steps: in so many parts each batch is computed, one after the
+                other, where it is too large for the memory of a device; of several replicas each
+                computes its rows in so many. `batch_size` stays that of an update, and the numbers
+                stay the same: gradients are added up, reduced and applied once.
+            jit_compile: True: XLA. Under a strategy it compiles forward and backward of each
+                replica, in training alone. `"auto"`: as Keras decides; under a strategy False.
             **kwargs: the rest of what `keras.Model.compile` takes.
 
         Raises:
             ValueError: both `optimizer` and `learning_rate` are given; there is no head and no
                 loss; `label_smoothing` is outside 0 .. 1, or `sampled_softmax` does not fit the
                 model, or one of them is given beside a loss; the optimizer or the model was made
-                outside the strategy's scope;
-                `jit_compile=True`, or an optimizer that accumulates gradients or overwrites weights
-                with their averages, under a strategy.
+                outside the strategy's scope; the optimizer accumulates gradients itself, under a
+                strategy or besides `gradient_accumulation_steps`; a `keras.distribution` is set,
+                which does nothing on TensorFlow.
         """
         self._check_scope("compile")
-        strategy = strategy_of(self)
+        check_distribution()
+        strategy, eager = strategy_of(self), kwargs.get("run_eagerly", False)
         if strategy is not None:
-            check_can_be_traced(optimizer, jit_compile, kwargs.get("run_eagerly", False))
+            check_can_be_traced(optimizer, eager)
+        check_parts(gradient_accumulation_steps, optimizer, loss, jit_compile, eager)
         if loss is None:
             check_default_loss(self.heads, self.HEADS, loss_weights)
         check_label_smoothing(label_smoothing, loss)
@@ -248,6 +263,7 @@ class LanguageModel(
                     "Model and optimizer must be made in the scope of the same strategy. "
                     f"Received: an optimizer {optimizer.name!r} that was made elsewhere"
                 )
+            in_one = gradient_accumulation_steps == 1
             defaults = metrics is None and weighted_metrics is None and loss is None
             super().compile(
                 optimizer=optimizer,
@@ -255,7 +271,8 @@ class LanguageModel(
                 loss_weights=loss_weights if loss is not None else None,
                 metrics=metrics,
                 weighted_metrics=self._default_metrics() if defaults else weighted_metrics,
-                jit_compile=jit_compile,
+                # Else XLA is for what is inside a step, see `TrainsInParts`.
+                jit_compile=jit_compile if strategy is None and in_one else False,
                 **kwargs,
             )
             schedule = schedule_of(self.optimizer)
@@ -270,9 +287,23 @@ class LanguageModel(
             loss_weights=loss_weights,
             label_smoothing=label_smoothing,
             sampled_softmax=sampled_softmax,
+            gradient_accumulation_steps=gradient_accumulation_steps,
             jit_compile=jit_compile,
             **kwargs,
         )
+
+    @property
+    def gradient_accumulation_steps(self) -> int:
+        """In how many parts a batch is computed, as `compile` was told."""
+        arguments = self._compile_arguments
+        return 1 if arguments is None else arguments.values["gradient_accumulation_steps"]
+
+    @property
+    def xla_in_replicas(self) -> bool:
+        """Whether XLA compiles forward and backward alone, not what Keras would compile."""
+        arguments = self._compile_arguments
+        asked = arguments is not None and arguments.values["jit_compile"] is True
+        return asked and (strategy_of(self) is not None or self.gradient_accumulation_steps > 1)
 
     def _make_optimizer(self, optimizer: Any, learning_rate: Any, scale: bool) -> Any:
         if optimizer is None:
@@ -332,6 +363,7 @@ class LanguageModel(
         n = steps_per_epoch_of(values)
         if n is not None and is_pipeline(x):
             values.update(x=endless(x, n, values["initial_epoch"]), steps_per_epoch=n)
+        check_executions(n, self.steps_per_execution, values)
         if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):
             values["shuffle"] = False  # Keras cannot shuffle these, and warns
         schedule = schedule_of(self.optimizer)
@@ -340,6 +372,8 @@ class LanguageModel(
             schedule.plan(None if n is None else self._updates() + epochs * n)
         if self.sampled_softmax is not None and self.vocab_size is not None:
             self.sampled_softmax.count(x, self.vocab_size)
+        if self.gradient_accumulation_steps > 1 and not self.built:
+            self.build(None)  # not in the loop over the parts
         self.build_ahead(values["x"])
         return super().fit(**values)
 
@@ -361,6 +395,7 @@ class LanguageModel(
                 "Received: a model that was not compiled"
             )
         self._check_scope(what)
+        check_distribution()
         for item in data:
             refuse_generators(what, item)
             check_ids(item, self.vocab_size)

@@ -149,6 +149,14 @@ def replica_context() -> Any:
     return context
 
 
+def over_replicas(value: Tensor) -> Tensor:
+    """Returns the sum of a float tensor over all replicas, for use in none of their gradients."""
+    context = replica_context()
+    if context is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(value))
+
+
 def global_mean(
     sums: list[Tensor], counts: list[Tensor], shares: list[float], extra: Tensor
 ) -> Tensor:

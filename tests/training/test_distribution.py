@@ -22,17 +22,18 @@ def batches(data, sizes, seed=0):
     return dataset
 
 
-def train(strategy, data, *, optimizer=None, sizes=(BATCH,) * STEPS, **arguments):
+def train(strategy, data, *, optimizer=None, sizes=(BATCH,) * STEPS, compiled=None, **arguments):
     """Trains a model; returns it with the loss of each batch and of the last one alone."""
     keras.utils.set_random_seed(3)
     with strategy.scope() if strategy else contextlib.nullcontext():
         model = Toy(**arguments)
         model.build(None)
         optimizer = optimizer and optimizer()
-    model.compile(optimizer, learning_rate=None if optimizer else 0.01)
+    model.compile(optimizer, learning_rate=None if optimizer else 0.01, **(compiled or {}))
     losses = Losses()
     history = model.fit(batches(data, sizes), verbose=0, callbacks=[losses])
-    assert len(losses.values) == len(sizes)
+    steps = (compiled or {}).get("steps_per_execution", 1)
+    assert len(losses.values) == -(-len(sizes) // steps)
     return model, losses.values, history.history["loss"]
 
 
@@ -161,16 +162,48 @@ def test_an_optimizer_made_outside_the_scope_is_refused(replicas):
             model.compile(optimizer)
 
 
-def test_xla_under_a_strategy_is_refused(replicas):
-    with replicas.scope():
-        model = Toy()
-    with pytest.raises(ValueError, match="jit_compile=True"):
-        model.compile(jit_compile=True)
+def test_averaged_weights_equal_those_of_one_device(replicas):
+    def optimizer():
+        return AdamW(0.01, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2)
+
+    assert_equal(
+        train(None, masked_rows, optimizer=optimizer),
+        train(replicas, masked_rows, optimizer=optimizer),
+    )
+
+
+def test_several_steps_in_one_call_equal_one_device(replicas):
+    sizes = (BATCH, BATCH, 5)  # the last call has fewer
+    one = train(None, masked_rows, sizes=sizes)
+    two = train(replicas, masked_rows, sizes=sizes, compiled={"steps_per_execution": 2})
+    assert len(two[1]) == 2
+    assert int(two[0].optimizer.iterations.numpy()) == 3
+    assert_equal_weights(one[0], two[0])
+    np.testing.assert_allclose(two[2], one[2], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_several_steps_of_an_evaluation_equal_one_device(replicas):
+    one = train(None, masked_rows, sizes=(BATCH,))
+    two = train(replicas, masked_rows, sizes=(BATCH,), compiled={"steps_per_execution": 2})
+    data = batches(masked_rows, (BATCH, BATCH, 1), seed=5)
+    ours, theirs = (m[0].evaluate(data, verbose=0, return_dict=True) for m in (one, two))
+    assert theirs == pytest.approx(ours, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_dropout_on_two_replicas_is_repeatable(replicas):
+    first, second = (train(replicas, masked_rows, dropout_rate=0.5) for _ in range(2))
+    assert first[1] == second[1]
+    assert first[1] != train(replicas, masked_rows)[1]
 
 
 def test_what_keras_cannot_trace_under_a_strategy_is_refused(replicas):
     with replicas.scope():
         model = Toy()
-        for option in ("gradient_accumulation_steps", "ema_overwrite_frequency"):
-            with pytest.raises(ValueError, match=f"keras#20582.*{option}=2"):
-                model.compile(AdamW(0.1, use_ema=True, **{option: 2}))
+        with pytest.raises(
+            ValueError, match=r"compile\(gradient_accumulation_steps=...\).*steps=2"
+        ):
+            model.compile(AdamW(0.1, gradient_accumulation_steps=2))
+        with pytest.raises(ValueError, match=r"those of keras_lm.training can.*frequency=2"):
+            model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_overwrite_frequency=2))

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lm.layers import Dropout
 from keras_lm.training import LanguageModel
 
 V, T, P = 17, 6, 3
@@ -53,7 +54,7 @@ class Toy(LanguageModel):
             for i in range(1)
         ]
         self.norm = keras.layers.LayerNormalization(name="norm")
-        self.drop = keras.layers.Dropout(dropout_rate)
+        self.drop = Dropout(dropout_rate)
         sizes = {"next_sentence": 2, "replaced_token": 1}
         self.outputs_by_head = {
             head: keras.layers.Dense(sizes.get(head, vocab_size), dtype="float32", name=head)
