@@ -5,10 +5,16 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_lm.cli import convert, export, generate, models
+from keras_lm.cli import convert, export, generate, models, plot
 from keras_lm.version import __version__
 
-COMMANDS = {"convert": convert, "export": export, "generate": generate, "models": models}
+COMMANDS = {
+    "convert": convert,
+    "export": export,
+    "generate": generate,
+    "models": models,
+    "plot": plot,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,6 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return options.run(options)
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"keras-lm: {error}", file=sys.stderr)
         return 2
