@@ -5,13 +5,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keras_lm.cli import convert, export, generate, models, plot
+from keras_lm.cli import (
+    convert,
+    export,
+    generate,
+    inspect,
+    models,
+    plot,
+)
 from keras_lm.version import __version__
 
 COMMANDS = {
     "convert": convert,
     "export": export,
     "generate": generate,
+    "inspect": inspect,
     "models": models,
     "plot": plot,
 }
