@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEXT ?=
-# Two processes, each with its own TensorFlow; a file's tests stay together and share its fixtures.
-WORKERS ?= --numprocesses 2 --dist loadfile
+# Two processes, each with its own TensorFlow; what shares fixtures stays together, see tests/conftest.py.
+WORKERS ?= --numprocesses 2 --dist loadgroup
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

@@ -1,6 +1,7 @@
 """One import of TensorFlow for the whole run, two logical CPU devices, seeded."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -13,6 +14,19 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
+
+
+TESTS = pathlib.Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config, items):
+    """Keeps a file's tests in one process, and all of serving: its exports take a minute."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            place = item.path.relative_to(TESTS)
+            group = "serving" if place.parts[0] == "serving" else str(place)
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import contextlib
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from keras_lm.data import seq2seq
@@ -60,6 +61,7 @@ def test_fit_takes_batches_of_changing_shape_and_lowers_the_loss(numbered):
     assert int(model.optimizer.iterations) == 2 * data.steps_per_epoch
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_does(replicas, numbered):
     data, one, alone = train(numbered, epochs=1)
     _, two, together = train(numbered, replicas, epochs=1)

@@ -168,6 +168,7 @@ def trained(strategy=None, steps=4):
     return model, history
 
 
+@pytest.mark.slow
 def test_two_replicas_have_the_losses_and_weights_of_one_device(replicas):
     (one, first), (two, second) = trained(), trained(replicas)
     assert first.keys() == second.keys()

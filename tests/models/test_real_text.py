@@ -43,8 +43,8 @@ def test_bert_learns_from_real_text(topics, wordpiece):
 @pytest.mark.parametrize(
     ("model_class", "options"),
     [
-        (RoBERTa, {}),
-        (DistilBERT, {}),
+        pytest.param(RoBERTa, {}, marks=pytest.mark.slow),
+        pytest.param(DistilBERT, {}, marks=pytest.mark.slow),
         (ELECTRA, {"heads": ("masked_lm",), "embedding_size": 24}),
     ],
 )
@@ -60,6 +60,7 @@ def test_an_encoder_learns_from_real_text(topics, wordpiece, model_class, option
     assert history["loss"][-1] < np.log(800) - 0.6
 
 
+@pytest.mark.slow
 def test_electra_learns_from_real_text_to_write_and_to_tell(topics, wordpiece):
     sizes = {**SIZES, "initializer_range": 0.2}
     model = ELECTRAPretrainer(wordpiece.vocab_size, **sizes, generator_size=0.5)
@@ -93,6 +94,7 @@ def test_gpt_learns_from_real_text(topics):
     assert model.score(text).perplexity[0] < 0.5 * before
 
 
+@pytest.mark.slow
 def test_bert_on_two_replicas_has_the_losses_and_weights_of_one_device(topics, wordpiece, replicas):
     pipeline = data.masked_lm(topics, wordpiece, next_sentence=True, **ROWS)
 

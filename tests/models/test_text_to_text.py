@@ -60,6 +60,7 @@ def test_it_learns_to_turn_rows_round(trained, reversals):
     assert np.mean(right) > 0.7
 
 
+@pytest.mark.slow
 def test_training_on_two_replicas_has_the_losses_and_weights_of_one_device(
     letters, reversals, replicas
 ):

@@ -245,12 +245,12 @@ def test_keras_can_hold_an_export_as_a_layer(exports, answers):
     assert found["count"].numpy().tolist() == answers["bert", "serving_default"]["count"]
 
 
-def test_versions_count_up_and_are_never_changed(gpt, tmp_path):
-    assert export(gpt, tmp_path / "m") == tmp_path / "m" / "1"
-    assert export(gpt, tmp_path / "m", version=7) == tmp_path / "m" / "7"
+def test_versions_count_up_and_are_never_changed(bert, tmp_path):
+    assert export(bert, tmp_path / "m") == tmp_path / "m" / "1"
+    assert export(bert, tmp_path / "m", version=7) == tmp_path / "m" / "7"
     before = (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns
     with pytest.raises(FileExistsError, match="never changed"):
-        export(gpt, tmp_path / "m", version=7)
+        export(bert, tmp_path / "m", version=7)
     assert (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns == before
     assert stat.S_IMODE((tmp_path / "m" / "7").stat().st_mode) == 0o755
 

@@ -66,6 +66,7 @@ def test_classes_of_tokens_are_learnt(one_device):
     assert (task(ids).numpy()[:, 0].argmax(-1) == ids[:, 0] % 3).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_two_replicas_equal_one_device(one_device, replicas):
     task, history = train(replicas)
     for name, values in one_device[1].items():
