@@ -12,6 +12,7 @@ from keras_lm.cli import (
     inspect,
     models,
     plot,
+    prepare,
 )
 from keras_lm.version import __version__
 
@@ -22,6 +23,7 @@ COMMANDS = {
     "inspect": inspect,
     "models": models,
     "plot": plot,
+    "prepare": prepare,
 }
 
 

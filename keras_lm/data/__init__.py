@@ -5,6 +5,8 @@ from keras_lm.data.classification import classification as classification
 from keras_lm.data.denoising import denoising as denoising
 from keras_lm.data.masked_lm import masked_lm as masked_lm
 from keras_lm.data.pipeline import Pipeline as Pipeline
+from keras_lm.data.prepare import prepare as prepare
+from keras_lm.data.prepared import Prepared as Prepared
 from keras_lm.data.seq2seq import seq2seq as seq2seq
 from keras_lm.data.splitting import Split as Split
 from keras_lm.data.splitting import split_by_hash as split_by_hash
@@ -13,11 +15,13 @@ from keras_lm.data.tagging import tagging as tagging
 
 __all__ = [
     "Pipeline",
+    "Prepared",
     "Split",
     "causal_lm",
     "classification",
     "denoising",
     "masked_lm",
+    "prepare",
     "read_rows",
     "seq2seq",
     "split_by_hash",

@@ -12,6 +12,9 @@ from keras_lm.data import checks
 from keras_lm.data.corpus import encode
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.prepared import opened
+from keras_lm.data.prepared_pipeline import PreparedPipeline
+from keras_lm.data.prepared_rows import StreamRows
 from keras_lm.data.row_pipeline import RowPipeline
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
@@ -42,7 +45,8 @@ def causal_lm(
 
     Args:
         source: text files in UTF-8: a path, a glob, or a list of them; `.gz` is read too. Strings
-            are always names of files here. Or a finite `tf.data.Dataset` of strings.
+            are always names of files here. Or a finite `tf.data.Dataset` of strings. Or a directory
+            that `prepare` wrote, or a `Prepared`: then no text is held in memory.
         tokenizer: has an end token.
         texts: a list of strings in place of `source`.
         sequence_length: T.
@@ -73,17 +77,11 @@ def causal_lm(
     batch_size = checks.integer("batch_size", batch_size, 1)
     sequence_length = checks.integer("sequence_length", sequence_length, 1)
     tokenizer = checks.tokenizer(tokenizer, "end")
-    documents = read_documents(source, texts, document, keep_blank_lines=True)
-    end_id = tokenizer.end_id
-    whole = (["\n".join(lines)] for lines in documents)
-    corpus = encode(whole, tokenizer, end_id=end_id)
-    with tf.device("CPU:0"):
-        ids = tf.constant(corpus.ids)
+    end_id: Any = tokenizer.end_id
+    prepared = opened(source, texts, tokenizer, "causal_lm", document)
 
-    def batch(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def shifted(token_BT: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         del seed  # there is nothing to draw
-        place_BT = row_B[:, None] * sequence_length + tf.range(sequence_length + 1, dtype=tf.int64)
-        token_BT = tf.cast(tf.gather(ids, place_BT), tf.int32)
         inputs, label_BT = {"token_ids": token_BT[:, :-1]}, token_BT[:, 1:]
         weight_BT = tf.ones_like(label_BT, tf.float32)
         if document_ids:
@@ -91,6 +89,27 @@ def causal_lm(
             inputs["document_ids"] = tf.cumsum(end_BT, -1, exclusive=True)
             weight_BT -= tf.cast(end_BT, tf.float32)
         return inputs, label_BT, weight_BT
+
+    if prepared:
+        return PreparedPipeline(
+            prepared,
+            StreamRows(prepared, sequence_length, end_id),
+            shifted,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            start_step=start_step,
+            token_counts=prepared.token_counts(end_id),
+        )
+    documents = read_documents(source, texts, document, keep_blank_lines=True)
+    whole = (["\n".join(lines)] for lines in documents)
+    corpus = encode(whole, tokenizer, end_id=end_id)
+    with tf.device("CPU:0"):
+        ids = tf.constant(corpus.ids)
+
+    def batch(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        place_BT = row_B[:, None] * sequence_length + tf.range(sequence_length + 1, dtype=tf.int64)
+        return shifted(tf.cast(tf.gather(ids, place_BT), tf.int32), seed)
 
     return RowPipeline(
         batch,

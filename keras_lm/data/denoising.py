@@ -16,7 +16,11 @@ from keras_lm.data.decoder_start import closing_id, start_ids
 from keras_lm.data.documents import Source, Texts, read_documents, spaced
 from keras_lm.data.draws import split
 from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.prepared import opened
+from keras_lm.data.prepared_pipeline import PreparedPipeline
+from keras_lm.data.prepared_rows import SpanRows
 from keras_lm.data.row_pipeline import RowPipeline
+from keras_lm.data.row_tables import span_tables
 from keras_lm.data.rows import consecutive_rows, framed, padded
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
@@ -54,7 +58,8 @@ def denoising(
 
     Args:
         source: text files in UTF-8: a path, a glob, or a list of them; `.gz` is read too. Strings
-            are always names of files here. Or a finite `tf.data.Dataset` of strings.
+            are always names of files here. Or a finite `tf.data.Dataset` of strings. Or a directory
+            that `prepare` wrote, or a `Prepared`: then no text is held in memory.
         tokenizer: has a mask token, and a separator or an end token.
         texts: a list of strings in place of `source`.
         sequence_length: S, special tokens included.
@@ -111,20 +116,20 @@ def denoising(
             f"Received: sequence_length={sequence_length}"
         )
     ends = _sentence_ends(tokenizer, sentence_ends) if permute_sentences else None
-    documents = read_documents(source, texts, document)
+    prepared = opened(source, texts, tokenizer, "masked_lm", document)
+    documents: Any = None if prepared else read_documents(source, texts, document)
     continues = tokenizer.continues_word
     infill = infilling.Infilling(capacity, mask_rate, poisson_lambda, mask_id, continues)
     between = separator_id if across_documents else None
-    corpus = encode(spaced(documents), tokenizer, end_id=between)
-    rows = consecutive_rows(corpus, capacity, continues, between)
-    with tf.device("CPU:0"):
-        ids = tf.constant(corpus.ids)
-        starts, lengths = map(tf.constant, rows)
 
-    def batch(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    def cut(ids: Tensor, span: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return padded(ids, *span, capacity, pad_id)
+
+    def noised_rows(
+        rows: tuple[Tensor, Tensor], seed: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         seed_order, seed_masks = split(seed, 2)
-        span = tf.gather(starts, row_B), tf.gather(lengths, row_B)
-        text_BC, real_BC = padded(ids, *span, capacity, pad_id)
+        text_BC, real_BC = rows
         noised_BC = text_BC
         if ends is not None:
             noised_BC = infilling.permute_sentences(
@@ -136,6 +141,27 @@ def denoising(
             framed(text_BC, real_BC, start, end_id, pad_id),
             pad_id,
         )
+
+    if prepared:
+        tables = span_tables(prepared, capacity, continues, between)
+        return PreparedPipeline(
+            prepared,
+            SpanRows(prepared, tables, capacity, between, cut),
+            noised_rows,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            start_step=start_step,
+            token_counts=prepared.token_counts(between),
+        )
+    corpus = encode(spaced(documents), tokenizer, end_id=between)
+    rows = consecutive_rows(corpus, capacity, continues, between)
+    with tf.device("CPU:0"):
+        ids = tf.constant(corpus.ids)
+        starts, lengths = map(tf.constant, rows)
+
+    def batch(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        return noised_rows(cut(ids, (tf.gather(starts, row_B), tf.gather(lengths, row_B))), seed)
 
     return RowPipeline(
         batch,

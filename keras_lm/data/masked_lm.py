@@ -3,6 +3,7 @@
 N tokens, R rows, B batch, T length, P masked positions of a row at most.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,11 @@ from keras_lm.data.corpus import encode
 from keras_lm.data.documents import Source, Texts, read_documents, spaced
 from keras_lm.data.masking import Masking
 from keras_lm.data.pipeline import Pipeline
+from keras_lm.data.prepared import opened
+from keras_lm.data.prepared_pipeline import PreparedPipeline
+from keras_lm.data.prepared_rows import PairedRows, SpanRows
 from keras_lm.data.row_pipeline import RowPipeline
+from keras_lm.data.row_tables import pair_tables, span_tables
 from keras_lm.data.rows import assemble, consecutive_rows
 from keras_lm.data.sentence_pairs import PairRows, draw_pairs, pair_rows
 from keras_lm.tokenizers.tokenizer import Tokenizer
@@ -51,7 +56,8 @@ def masked_lm(
 
     Args:
         source: text files in UTF-8: a path, a glob, or a list of them; `.gz` is read too. Strings
-            are always names of files here. Or a finite `tf.data.Dataset` of strings.
+            are always names of files here. Or a finite `tf.data.Dataset` of strings. Or a directory
+            that `prepare` wrote, or a `Prepared`: then no text is held in memory.
         tokenizer: has `[CLS]`, `[SEP]`, `[PAD]` and `[MASK]`.
         texts: a list of strings in place of `source`.
         sequence_length: T, at least 3, with `next_sentence` at least 5.
@@ -103,7 +109,8 @@ def masked_lm(
         )
     tokenizer = checks.tokenizer(tokenizer, "cls", "sep", "pad", "mask")
     continues = tokenizer.continues_word
-    documents = spaced(read_documents(source, texts, document))
+    prepared = opened(source, texts, tokenizer, "masked_lm", document)
+    documents: Any = None if prepared else spaced(read_documents(source, texts, document))
     mask = Masking(tokenizer, sequence_length, mask_rate, masking)
     special: dict[str, Any] = {
         "sequence_length": sequence_length,
@@ -112,26 +119,54 @@ def masked_lm(
         "pad_id": tokenizer.pad_id,
     }
 
+    def masked_rows(rows: dict[str, Tensor], seed: Tensor) -> tuple[dict, Tensor, Tensor]:
+        return _masked(mask, rows, seed)
+
+    def masked_pairs(
+        pairs: tuple[dict[str, Tensor], Tensor], seed: Tensor
+    ) -> tuple[dict[str, Tensor], dict, dict]:
+        inputs, labels, weights = _masked(mask, pairs[0], seed)
+        return (
+            inputs,
+            {"masked_lm": labels, "next_sentence": pairs[1]},
+            {"masked_lm": weights, "next_sentence": tf.ones_like(pairs[1], tf.float32)},
+        )
+
     def batch_of_rows(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         span = tf.gather(starts, row_B), tf.gather(lengths, row_B)
-        return _masked(mask, assemble(ids, span, None, **special), seed)
+        return masked_rows(assemble(ids, span, None, **special), seed)
 
     def batch_of_pairs(row_B: Tensor, seed: Tensor) -> tuple[dict[str, Tensor], dict, dict]:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, 2, alg="philox"))
         first, second, label_B = draw_pairs(table, row_B, capacity, seeds[0])
-        inputs, labels, weights = _masked(mask, assemble(ids, first, second, **special), seeds[1])
-        return (
-            inputs,
-            {"masked_lm": labels, "next_sentence": label_B},
-            {"masked_lm": weights, "next_sentence": tf.ones_like(label_B, tf.float32)},
-        )
+        return masked_pairs((assemble(ids, first, second, **special), label_B), seeds[1])
 
+    end_id = tokenizer.sep_id if across_documents and not next_sentence else None
+    if prepared:
+        rows_of: Any
+        if next_sentence:
+            tables = pair_tables(prepared, capacity, continues)
+            make = functools.partial(assemble, **special)
+            rows_of = PairedRows(prepared, tables, capacity, make)
+        else:
+            tables = span_tables(prepared, capacity, continues, end_id)
+            make = functools.partial(assemble, second=None, **special)
+            rows_of = SpanRows(prepared, tables, capacity, end_id, make)
+        return PreparedPipeline(
+            prepared,
+            rows_of,
+            masked_pairs if next_sentence else masked_rows,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            start_step=start_step,
+            token_counts=prepared.token_counts(end_id),
+        )
     if next_sentence:
         corpus = encode(documents, tokenizer)
         pairs = pair_rows(corpus, capacity, continues)
         num_rows = len(pairs.start)
     else:
-        end_id = tokenizer.sep_id if across_documents else None
         corpus = encode(documents, tokenizer, end_id=end_id)
         rows = consecutive_rows(corpus, capacity, continues, end_id)
         num_rows = len(rows[0])

@@ -16,7 +16,7 @@ Tensor = Any
 # Pure: it is traced into the graph.
 Batch = Callable[[Tensor, Tensor], Any]
 
-ORDER, DRAWS = 1, 2  # what a seed is for
+ORDER, DRAWS, WINDOW, OFFSET = 1, 2, 3, 4  # what a seed is for
 
 
 class Pipeline(tf.data.Dataset):
@@ -47,10 +47,9 @@ class Pipeline(tf.data.Dataset):
     ):
         self.start_step, self.token_counts = start_step, token_counts
         self.steps_per_epoch = steps_per_epoch
-        # Traced once for this dataset and all endless ones.
-        self._traced = tf.function(self.step).get_concrete_function(tf.TensorSpec((), tf.int64))
+        self._traced: Any = None
         end = (start_step // steps_per_epoch + 1) * steps_per_epoch
-        self._epoch = self._of_steps(tf.data.Dataset.range(start_step, end))
+        self._epoch = self._batches(start_step, end).with_options(_options())
         super().__init__(self._epoch._variant_tensor)
 
     def step(self, step: Tensor) -> Any:
@@ -67,22 +66,18 @@ class Pipeline(tf.data.Dataset):
             start_step: the first step, counted over all epochs; the pipeline's own `start_step`
                 does not enter.
         """
-        return self._of_steps(tf.data.Dataset.counter(start_step))
+        return self._batches(start_step, None).with_options(_options())
 
-    def _of_steps(self, steps: tf.data.Dataset) -> tf.data.Dataset:
-        options = tf.data.Options()
-        # The rewrites would copy the whole corpus into a graph each time an iterator is made, and
-        # have nothing to improve here.
-        options.experimental_optimization.apply_default_optimizations = False
-        options.experimental_distribute.auto_shard_policy = (
-            tf.data.experimental.AutoShardPolicy.DATA
-        )
-        batches = steps.map(
+    def _batches(self, start: int, end: int | None) -> tf.data.Dataset:
+        """Steps from `start` on, to `end` or for ever."""
+        if self._traced is None:  # once for this dataset and all endless ones
+            self._traced = tf.function(self.step).get_concrete_function(tf.TensorSpec((), tf.int64))
+        batches = numbers(start, end).map(
             lambda step: self._traced(step),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     # What `tf.data.Dataset` asks of a subclass.
 
@@ -93,6 +88,20 @@ class Pipeline(tf.data.Dataset):
     def element_spec(self) -> Any:
         """Shapes and dtypes of a batch."""
         return self._epoch.element_spec
+
+
+def numbers(start: int, end: int | None) -> tf.data.Dataset:
+    """Integers, int64, from `start` on, to `end` or for ever."""
+    return tf.data.Dataset.counter(start) if end is None else tf.data.Dataset.range(start, end)
+
+
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # The rewrites would copy the whole corpus into a graph each time an iterator is made, and have
+    # nothing to improve here.
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return options
 
 
 def seed_for(seed: int, purpose: int, number: Tensor) -> Tensor:

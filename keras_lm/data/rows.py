@@ -42,19 +42,49 @@ def consecutive_rows(
     borders = corpus.texts[corpus.documents].tolist()
     if end_id is not None:
         borders = [0, len(ids)]
+    parts = [
+        rows_between(ids, place, end, end, capacity, continues, end_id)[:2]
+        for place, end in itertools.pairwise(borders)
+    ]
+    starts, lengths = zip(*parts, strict=True)
+    return np.concatenate(starts), np.concatenate(lengths)
+
+
+def rows_between(
+    ids: np.ndarray,
+    place: int,
+    end: int,
+    limit: int,
+    capacity: int,
+    continues: np.ndarray | None,
+    end_id: int | None,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Rows as `consecutive_rows` cuts them, from a place on.
+
+    Args:
+        ids: `(N,)`.
+        place: where the first row begins.
+        end: where the text ends; `capacity` behind `limit` at least, or at the end of all text.
+        limit: no row begins here or later.
+        capacity: see `consecutive_rows`.
+        continues: see there.
+        end_id: see there.
+
+    Returns:
+        Where rows begin and how long they are, int64 `(R,)` each, and where the next one begins.
+    """
     starts, lengths = [], []
-    for place, end in itertools.pairwise(borders):
-        while place < end:
-            if ids[place] == end_id:
-                place += 1
-                continue
-            stop = min(place + capacity, end)
-            if stop < end:
-                stop = word_start(ids, continues, place, stop)
-            starts.append(place)
-            lengths.append(stop - place - int(ids[stop - 1] == end_id))
-            place = stop
-    return np.array(starts, np.int64), np.array(lengths, np.int64)
+    while place < limit:
+        if ids[place] == end_id:
+            place += 1
+            continue
+        stop = min(place + capacity, end)
+        if stop < end:
+            stop = word_start(ids, continues, place, stop)
+        starts.append(place)
+        lengths.append(stop - place - int(ids[stop - 1] == end_id))
+        place = stop
+    return np.array(starts, np.int64), np.array(lengths, np.int64), place
 
 
 def assemble(
