@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEXT ?=
 # Two processes, each with its own TensorFlow; what shares fixtures stays together, see tests/conftest.py.
-WORKERS ?= --numprocesses 2 --dist loadgroup
+WORKERS ?= --numprocesses 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

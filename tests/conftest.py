@@ -1,7 +1,6 @@
 """One import of TensorFlow for the whole run, two logical CPU devices, seeded."""
 
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -16,17 +15,17 @@ tf.config.set_logical_device_configuration(
 )
 
 
-TESTS = pathlib.Path(__file__).parent
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps a file's tests in one process, and all of serving, whose exports take a minute."""
+    from xdist.scheduler import LoadFileScheduling
 
+    class BySharedFixtures(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "tests/serving" if file.startswith("tests/serving/") else file
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Keeps a file's tests in one process, and all of serving: its exports take a minute."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            place = item.path.relative_to(TESTS)
-            group = "serving" if place.parts[0] == "serving" else str(place)
-            item.add_marker(pytest.mark.xdist_group(group))
+    return BySharedFixtures(config, log)
 
 
 @pytest.fixture(autouse=True)
