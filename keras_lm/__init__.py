@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.models.roberta import RoBERTa as RoBERTa
     from keras_lm.models.transformer import Transformer as Transformer
-    from keras_lm.serving.export import export as export
+    from keras_lm.serving.exporting import export as export
     from keras_lm.tasks.evaluating import evaluate as evaluate
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
@@ -46,7 +46,7 @@ _HOME = {
     "TokenClassifier": "tasks.token_classifier",
     "Transformer": "models.transformer",
     "evaluate": "tasks.evaluating",
-    "export": "serving.export",
+    "export": "serving.exporting",
     "load": "checkpoints.load",
     "save": "checkpoints.save",
 }

@@ -13,6 +13,7 @@ from keras_lm.cli import (
     models,
     plot,
     prepare,
+    serve,
 )
 from keras_lm.version import __version__
 
@@ -24,6 +25,7 @@ COMMANDS = {
     "models": models,
     "plot": plot,
     "prepare": prepare,
+    "serve": serve,
 }
 
 

@@ -12,6 +12,7 @@ from ask_in_a_process import (
     LONG,
     OPTIONS,
     PROMPTS,
+    REQUESTS,
     ROWS,
     TEXTS,
 )
@@ -318,3 +319,24 @@ def test_a_model_that_cannot_answer_is_refused(gpt, bert, tmp_path):
         export(pretrainer, tmp_path / "m")
     with pytest.raises(ValueError, match="num_beams and rules are for a model that generates"):
         export(bert, tmp_path / "m", num_beams=2)
+
+
+def test_a_server_answers_as_a_process_does(exports, answers):
+    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
+    from a_server import serving
+    from ask_a_server import assert_served
+
+    asked = [request for request in REQUESTS if request[0] == "bert"]
+    with serving(exports / "bert") as server:
+        assert_served(server, asked, answers)
+
+
+@pytest.mark.slow
+def test_a_server_answers_as_a_process_does_with_every_signature(exports, answers):
+    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
+    from a_server import serving
+    from ask_a_server import assert_served
+
+    asked = [request for request in REQUESTS if not request[1].startswith("prefill")]
+    with serving(exports) as server:
+        assert_served(server, asked, answers)

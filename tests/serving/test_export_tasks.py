@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TEXTS
+from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TASK_REQUESTS, TEXTS
 from operation_audit import assert_core_operations
 
 from keras_lm import TextClassifier, export
@@ -118,3 +118,12 @@ def test_every_output_has_the_batch_first(task_loaded):
 def test_pairs_are_for_classifiers_of_texts(gpt, tmp_path):
     with pytest.raises(ValueError, match="pairs=True, a GPT"):
         export(gpt, tmp_path / "m", pairs=True)
+
+
+def test_a_server_answers_as_a_process_does(task_exports, task_answers):
+    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
+    from a_server import serving
+    from ask_a_server import assert_served
+
+    with serving(task_exports) as server:
+        assert_served(server, TASK_REQUESTS, task_answers)
