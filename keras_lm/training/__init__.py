@@ -1,6 +1,7 @@
-"""The base model, strategies, optimizers, schedules, monitors, means of checkpoints."""
+"""The base model, strategies, optimizers, schedules, monitors, checkpoints and their means."""
 
 from keras_lm.training.average_checkpoints import average_checkpoints
+from keras_lm.training.checkpoints import Checkpoints
 from keras_lm.training.language_model import LanguageModel
 from keras_lm.training.metrics import Perplexity
 from keras_lm.training.monitor import Monitor
@@ -11,6 +12,7 @@ from keras_lm.training.strategies import strategy
 
 __all__ = [
     "AdamW",
+    "Checkpoints",
     "Constant",
     "Cosine",
     "InverseSquareRoot",

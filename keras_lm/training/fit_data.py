@@ -53,13 +53,12 @@ def is_pipeline(data: Any) -> bool:
     return hasattr(data, "endless") and hasattr(data, "steps_per_epoch")
 
 
-def endless(pipeline: Any, steps_per_epoch: int, initial_epoch: int) -> Any:
-    """Returns the endless view of a pipeline from the first step of an epoch on.
+def first_step(pipeline: Any, steps_per_epoch: int, initial_epoch: int) -> int:
+    """Returns the step of a pipeline's endless view that a training begins with.
 
-    Where the pipeline itself starts later (`start_step`), that stands.
+    That of its first epoch; where the pipeline itself starts later (`start_step`), that stands.
     """
-    start = max(initial_epoch * steps_per_epoch, getattr(pipeline, "start_step", 0))
-    return pipeline.endless(start_step=start)
+    return max(initial_epoch * steps_per_epoch, getattr(pipeline, "start_step", 0))
 
 
 def check_executions(steps: int | None, steps_per_execution: int, values: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
+from keras_lm.training.checkpoints import checkpoints_of, resumed
 from keras_lm.training.compile_checks import (
     check_can_be_traced,
     check_default_loss,
@@ -25,7 +26,6 @@ from keras_lm.training.compile_checks import (
 from keras_lm.training.fit_data import (
     check_executions,
     check_ids,
-    endless,
     is_pipeline,
     refuse_generators,
     steps_per_epoch_of,
@@ -33,6 +33,7 @@ from keras_lm.training.fit_data import (
 from keras_lm.training.has_tokenizer import HasTokenizer
 from keras_lm.training.head_losses import HeadLosses
 from keras_lm.training.keras_overrides import (
+    BeginsWithinEpoch,
     DistributedTraining,
     SeveralSteps,
     TrainsInParts,
@@ -45,6 +46,7 @@ from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
 from keras_lm.training.step_values import RecordsSteps
+from keras_lm.training.workers import lost_ones_named
 
 # What keras.Model itself takes; everything else that reaches the base class is a typing error.
 _KERAS_ARGUMENTS = ("name", "dtype", "trainable")
@@ -55,6 +57,7 @@ class LanguageModel(
     RecordsArguments,
     HasTokenizer,
     HeadLosses,
+    BeginsWithinEpoch,
     DistributedTraining,
     SeveralSteps,
     TrainsInParts,
@@ -348,7 +351,8 @@ class LanguageModel(
 
         A pipeline of `keras_lm.data` is taken through its endless view, so that every epoch has a
         fresh order and fresh masks, and epoch `initial_epoch` is the one it would have been.
-        The length of the learning-rate schedule is filled in, unless it was given.
+        The length of the learning-rate schedule is filled in, unless it was given. With a
+        `keras_lm.training.Checkpoints` among the callbacks it goes on from the last checkpoint.
 
         On a GPU an id outside the vocabulary reads zeros; on a CPU it fails. NumPy inputs are
         checked here.
@@ -356,26 +360,31 @@ class LanguageModel(
         Raises:
             ValueError: the model was not compiled, or was constructed outside the scope of the
                 current strategy; an id is outside the vocabulary; a Python generator is given,
-                of which Keras loses batches.
+                of which Keras loses batches; or see `Checkpoints`.
+            RuntimeError: another worker ended, or cannot be reached.
         """
         values = _bind(super().fit, x, args, kwargs)
         self._check_data("fit", x, values["validation_data"])
         n = steps_per_epoch_of(values)
-        if n is not None and is_pipeline(x):
-            values.update(x=endless(x, n, values["initial_epoch"]), steps_per_epoch=n)
-        check_executions(n, self.steps_per_execution, values)
-        if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):
-            values["shuffle"] = False  # Keras cannot shuffle these, and warns
-        schedule = schedule_of(self.optimizer)
-        if isinstance(schedule, Schedule):
-            epochs = values["epochs"] - values["initial_epoch"]
-            schedule.plan(None if n is None else self._updates() + epochs * n)
         if self.sampled_softmax is not None and self.vocab_size is not None:
             self.sampled_softmax.count(x, self.vocab_size)
-        if self.gradient_accumulation_steps > 1 and not self.built:
-            self.build(None)  # not in the loop over the parts
-        self.build_ahead(values["x"])
-        return super().fit(**values)
+        with (
+            lost_ones_named(strategy_of(self)),
+            resumed(self, values, n, self._updates()) as start,
+        ):
+            values["initial_epoch"] = start.epoch
+            if n is not None and is_pipeline(x):
+                values.update(x=x.endless(start_step=start.data_step), steps_per_epoch=n)
+            check_executions(n, self.steps_per_execution, values)
+            if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):
+                values["shuffle"] = False  # Keras cannot shuffle these, and warns
+            schedule = schedule_of(self.optimizer)
+            if isinstance(schedule, Schedule):
+                schedule.plan(None if n is None else start.updates_before + values["epochs"] * n)
+            if self.gradient_accumulation_steps > 1 and not self.built:
+                self.build(None)  # not in the loop over the parts
+            self.build_ahead(values["x"], eager=checkpoints_of(values) is not None)
+            return super().fit(**values)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Returns loss and metrics; arguments and result are those of `keras.Model.evaluate`."""

@@ -4,10 +4,12 @@ Mix-ins, to stand before the Keras class. setup.cfg caps Keras at the version th
 """
 
 from keras_lm.training.keras_overrides.distributed_fit import DistributedTraining
+from keras_lm.training.keras_overrides.epoch_start import BeginsWithinEpoch, EpochStart
 from keras_lm.training.keras_overrides.exact_gradients import ExactGradients
 from keras_lm.training.keras_overrides.loss_scale import FiniteOnAllReplicas
 from keras_lm.training.keras_overrides.parts import TrainsInParts
 from keras_lm.training.keras_overrides.reading import (
+    global_random_state,
     made_together,
     report_losses,
     schedule_of,
@@ -17,12 +19,15 @@ from keras_lm.training.keras_overrides.sampled_steps import TrainsWithoutLogits
 from keras_lm.training.keras_overrides.several_steps import SeveralSteps
 
 __all__ = [
+    "BeginsWithinEpoch",
     "DistributedTraining",
+    "EpochStart",
     "ExactGradients",
     "FiniteOnAllReplicas",
     "SeveralSteps",
     "TrainsInParts",
     "TrainsWithoutLogits",
+    "global_random_state",
     "made_together",
     "report_losses",
     "schedule_of",

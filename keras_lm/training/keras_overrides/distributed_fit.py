@@ -31,7 +31,7 @@ class DistributedTraining:
         with strategy.scope():
             self._symbolic_build(data_batch=data_batch)  # type: ignore[attr-defined]
 
-    def build_ahead(self, data: Any) -> None:
+    def build_ahead(self, data: Any, eager: bool = False) -> None:
         """Makes the variables of a training before its first step is traced.
 
         Keras makes those of optimizer and metrics in the first step, and TensorFlow traces a
@@ -39,9 +39,12 @@ class DistributedTraining:
 
         Args:
             data: what is trained on. Only a dataset of dense tensors says what its batches are.
+            eager: whether to do it where nothing is traced, too.
         """
-        if strategy_of(self) is not None or self.run_eagerly:  # type: ignore[attr-defined]
-            return  # `_maybe_symbolic_build` does it, or there is no trace
+        if strategy_of(self) is not None:
+            return  # `_maybe_symbolic_build` does it
+        if self.run_eagerly and not eager:  # type: ignore[attr-defined]
+            return
         specs = data.element_spec if isinstance(data, tf.data.Dataset) else None
         if all(isinstance(spec, tf.TensorSpec) for spec in tf.nest.flatten(specs)):
             if not self.built:  # type: ignore[attr-defined]

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import keras
+
 Tensor = Any
 
 
@@ -39,3 +41,11 @@ def report_losses(model: Any, report: Any) -> None:
         return update(values, sample_weight)
 
     tracker.update_state = update_state
+
+
+def global_random_state() -> list[Any]:
+    """Returns the variable that Keras's random functions without a seed count with, if any."""
+    generator = keras.src.backend.common.global_state.get_global_attribute(
+        keras.src.random.seed_generator.GLOBAL_SEED_GENERATOR
+    )
+    return [] if generator is None else [generator.state]
