@@ -201,8 +201,8 @@ class Checkpoints(keras.callbacks.Callback):
                 start = Position(**manifest["position"])
             self._start = start
             skip = 0 if self._is_pipeline else start.data_step
-            logs = self._restored[1]["logs"] if self._restored and start.step else None
-            self._progress = EpochStart(start.step, skip, logs)
+            logs = self._restored[1]["logs"] if self._restored else {}
+            self._progress = EpochStart(start.step, skip, logs, lambda: self._restore(model))
             model.begin_at(self._progress)
             self._running = True
             try:
@@ -250,6 +250,22 @@ class Checkpoints(keras.callbacks.Callback):
                 f"directory={str(self.directory)!r}, whose {name} this worker can't read: {error}"
             ) from error
 
+    def _restore(self, model: Any) -> None:
+        self._state = training_state.TrainingState(model)
+        self._epoch, self._step, self._steps = self._start.epoch, self._start.step, 0
+        self._logs: dict[str, Any] = {}
+        self._history: dict[str, Any] = {"epochs": [], "logs": {}}
+        self._last_name = None
+        if self._restored is not None:
+            self._last_name, manifest = self._restored
+            described, path = manifest["variables"], self.directory / self._last_name
+            self._state.check(described, path)
+            groups = ("weights", "optimizer", "random")
+            self._state.restore(str(path / files.VARIABLES), described, groups)
+            self._history, self._logs = manifest["history"], manifest["logs"]
+            self._steps = manifest["steps"]
+        self._steps_saved, self._time_saved = self._steps, time.monotonic()
+
     @contextlib.contextmanager
     def _sigterm_noted(self) -> Iterator[None]:
         if threading.current_thread() is not threading.main_thread():
@@ -268,27 +284,15 @@ class Checkpoints(keras.callbacks.Callback):
     # What Keras calls.
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Restores what there is of the model."""
+        """Says where the training begins, if it is not the beginning."""
         if not self._running:
             raise ValueError(
                 "Checkpoints is for the fit() of a keras_lm.training.LanguageModel, which knows "
                 f"the position in its data. Received: a {type(self.model).__name__}"
             )
-        self._state = training_state.TrainingState(self.model)
-        self._epoch, self._step, self._logs = self._start.epoch, self._start.step, {}
-        self._history: dict[str, Any] = {"epochs": [], "logs": {}}
-        self._steps = 0
         if self._restored is not None:
-            name, manifest = self._restored
-            described, path = manifest["variables"], self.directory / name
-            self._state.check(described, path)
-            groups = ("weights", "optimizer", "random")
-            self._state.restore(str(path / files.VARIABLES), described, groups)
-            self._history, self._logs = manifest["history"], manifest["logs"]
-            self._steps = manifest["steps"]
+            path = self.directory / self._restored[0]
             self._say(f"Going on from {path}: epoch {self._epoch + 1}, step {self._step}.")
-        self._steps_saved, self._time_saved = self._steps, time.monotonic()
-        self._last_name = None if self._restored is None else self._restored[0]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Restores metrics and history in the first epoch."""

@@ -231,32 +231,32 @@ def test_the_last_and_the_best_are_kept(tmp_path):
         checkpoints.load_weights(Toy(hidden_size=9))
 
 
-def test_a_dataset_goes_on_too(tmp_path):
+@pytest.mark.parametrize(
+    ("dtype", "repeated"),
+    [
+        ("float32", False),  # each epoch the same three batches
+        pytest.param("mixed_float16", False, marks=pytest.mark.slow),
+        pytest.param("float32", True, marks=pytest.mark.slow),  # epochs cut through them
+    ],
+)
+def test_a_dataset_goes_on_too(dtype, repeated, tmp_path):
     def rows():
         tf.random.set_seed(1)  # it belongs to the order
-        return tf.data.Dataset.from_tensor_slices(masked_rows(10)).shuffle(
-            10, seed=3, reshuffle_each_iteration=False
-        ).batch(4)  # fmt: skip
+        order = {"seed": 3, "reshuffle_each_iteration": False}
+        data = tf.data.Dataset.from_tensor_slices(masked_rows(10)).shuffle(10, **order).batch(4)
+        return data.repeat() if repeated else data
 
-    kinds = [
-        (rows, {}),  # each epoch the same three batches
-        (
-            lambda: rows().repeat(),
-            {"steps_per_epoch": 4, "epochs": 2},
-        ),  # epochs that cut through them
-    ]
-    for i, (data, arguments) in enumerate(kinds):
-        model, watch = model_of(dtype="mixed_float16"), Watch()
-        whole = train(model, watch, data=data(), **arguments)
-        directory = tmp_path / str(i)
-        with pytest.raises(Dies):
-            train(model_of(0, "mixed_float16"), Watch((1, 1)),
-                  Checkpoints(directory, every_steps=1), data=data(), **arguments)  # fmt: skip
-        again, watched = model_of(9, "mixed_float16"), Watch()
-        history = train(again, watched, Checkpoints(directory), data=data(), **arguments)
-        assert watched.seen == watch.seen[-len(watched.seen) :]
-        assert history.history == whole.history
-        same(state_of(again), state_of(model))
+    arguments = {"steps_per_epoch": 4} if repeated else {}
+    model, watch = model_of(dtype=dtype), Watch()
+    whole = train(model, watch, data=rows(), **arguments)
+    with pytest.raises(Dies):
+        train(model_of(0, dtype), Watch((1, 1)), Checkpoints(tmp_path, every_steps=1),
+              data=rows(), **arguments)  # fmt: skip
+    again, watched = model_of(9, dtype), Watch()
+    history = train(again, watched, Checkpoints(tmp_path), data=rows(), **arguments)
+    assert watched.seen == watch.seen[-len(watched.seen) :]
+    assert history.history == whole.history
+    same(state_of(again), state_of(model))
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`fit` from the midst of an epoch on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -12,13 +13,18 @@ class EpochStart:
         step: steps of the epoch that were made.
         batches_to_skip: batches of the data that were taken.
         logs: those of the step before, where there was one.
+        restore: called when all variables are made, before anybody has seen them.
     """
 
     def __init__(
-        self, step: int = 0, batches_to_skip: int = 0, logs: dict[str, Any] | None = None
+        self,
+        step: int,
+        batches_to_skip: int,
+        logs: dict[str, Any],
+        restore: Callable[[], None],
     ) -> None:
         self._step, self._skip = step, batches_to_skip
-        self.logs = logs or {}
+        self.logs, self._restore = logs, restore
         self._iterator: Any = None
 
     @property
@@ -34,6 +40,7 @@ class EpochStart:
     def attach(self, iterator: Any) -> None:
         """Takes hold of the iterator that `fit` made of its data."""
         self._iterator = iterator
+        self._restore()
         if self._step or self._skip:
             iterator._enumerate_iterator = self._first_epoch
 
@@ -77,7 +84,7 @@ class BeginsWithinEpoch:
 
     _epoch_start: EpochStart | None = None
 
-    def begin_at(self, start: EpochStart) -> None:
+    def begin_at(self, start: EpochStart | None) -> None:
         """Says where the next `fit` begins; it is told once."""
         self._epoch_start = start
 
