@@ -266,12 +266,13 @@ def test_a_dataset_goes_on_too(dtype, repeated, tmp_path):
 def test_steps_that_are_traced_go_on_too(arguments, tmp_path):
     arguments = {"run_eagerly": False, **arguments}
     model, watch = model_of(**arguments), Watch()
-    train(model, watch)
+    train(model, watch, data=Batches(4))
     for seed, end_at in enumerate([(0, 2), (1, 2)]):
         with pytest.raises(Dies):
-            train(model_of(seed, **arguments), Watch(end_at), Checkpoints(tmp_path, every_steps=1))
+            train(model_of(seed, **arguments), Watch(end_at), Checkpoints(tmp_path, every_steps=1),
+                  data=Batches(4))  # fmt: skip
     again, watched = model_of(4, **arguments), Watch()
-    train(again, watched, Checkpoints(tmp_path))
+    train(again, watched, Checkpoints(tmp_path), data=Batches(4))
     assert watched.seen[0][0] == 1
     assert watched.seen == watch.seen[-len(watched.seen) :]
     same(state_of(again), state_of(model))
