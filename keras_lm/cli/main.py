@@ -14,6 +14,7 @@ from keras_lm.cli import (
     models,
     plot,
     prepare,
+    pretrain,
     serve,
 )
 from keras_lm.version import __version__
@@ -27,6 +28,7 @@ COMMANDS = {
     "models": models,
     "plot": plot,
     "prepare": prepare,
+    "pretrain": pretrain,
     "serve": serve,
 }
 

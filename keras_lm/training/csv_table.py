@@ -10,10 +10,10 @@ from typing import Any
 class CsvTable:
     """Rows of numbers, the first of which counts upwards.
 
-    The file is opened with the first row: rows of that number and behind it, which a training wrote
-    before it was resumed from an earlier step, are cut, and so is a line that was not finished.
-    Columns that are new are added to all rows, empty in those before. The old file stands until the
-    new one is whole. Each row is in the file when `write` returns.
+    The first row cuts what stands at its number and behind it, which a training wrote before it was
+    resumed from an earlier step, and a line that was not finished. Columns that are new are added
+    to all rows, empty in those before. The old file stands until the new one is whole. Each row is
+    in the file when `write` returns.
 
     Args:
         path: of the file; its directory is made.
@@ -25,8 +25,7 @@ class CsvTable:
 
     def __init__(self, path: str | os.PathLike, key: str) -> None:
         self.path, self.key = pathlib.Path(path), key
-        self._file: Any = None
-        self._columns: list[str] = []
+        self._columns: list[str] | None = None
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             with self.path.open(newline="", encoding="utf-8") as file:
@@ -44,33 +43,24 @@ class CsvTable:
         Args:
             row: values by column; the key is among them. None and nan leave their place empty.
         """
-        if self._file is None:
-            self._open(row)
-        if set(row) - set(self._columns):
-            self.close()
-            self._open(row)
+        if self._columns is None or set(row) - set(self._columns):
+            self._columns = self._begin(row)
         text = [_text(row.get(column)) for column in self._columns]
-        csv.writer(self._file, lineterminator="\n").writerow(text)
-        self._file.flush()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow(text)
 
-    def close(self) -> None:
-        """Closes the file; the next row opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self, row: Mapping[str, Any]) -> None:
+    def _begin(self, row: Mapping[str, Any]) -> list[str]:
+        """Writes what stays of the file; returns its columns."""
         old, kept = self._before(int(row[self.key]))
-        new = [column for column in (self.key, *row) if column not in old]
-        self._columns = [*old, *dict.fromkeys(new)]
+        columns = list(dict.fromkeys((*old, self.key, *row)))
         beside = self.path.with_name(f"{self.path.name}.new")
         with beside.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(self._columns)
-            empty = [""] * (len(self._columns) - len(old))
+            writer.writerow(columns)
+            empty = [""] * (len(columns) - len(old))
             writer.writerows([*values, *empty] for values in kept)
         os.replace(beside, self.path)
-        self._file = self.path.open("a", newline="", encoding="utf-8")
+        return columns
 
     def _before(self, number: int) -> tuple[list[str], list[list[str]]]:
         """Returns the columns of the file as it is, and its whole rows before a number."""

@@ -215,15 +215,14 @@ class Monitor(keras.callbacks.ProgbarLogger):
             self._line.end_epoch(epoch, {"s": f"{seconds:.0f} s", "t": _pace(pace), **logs})
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Writes steps that fill no row of `every`, and closes the files."""
+        """Writes steps that fill no row of `every`, and ends the files."""
         if self._pending:
             self._write_row({})
         self._close()
 
     def _close(self) -> None:
-        for log in (self._steps, self._epochs, self._board):
-            if log is not None:
-                log.close()
+        if self._board is not None:
+            self._board.close()
 
 
 def _is_bad(step: Step) -> bool:

@@ -7,7 +7,6 @@ def write(path, *rows):
     table = CsvTable(path, "step")
     for row in rows:
         table.write(row)
-    table.close()
 
 
 def test_rows_from_the_resumed_step_on_are_cut(tmp_path):
