@@ -50,6 +50,7 @@ bench: $(STAMP) ## paired with peers, about an hour; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_sampled_softmax.py
 	$(BIN)/python benchmarks/bench_generate.py
 	$(BIN)/python benchmarks/bench_prompt_lookup.py
+	$(BIN)/python benchmarks/bench_serve.py
 
 quickstart: $(STAMP) ## train a BERT and a GPT, export them, ask them; TEXT="a.txt b.txt": your own text
 	$(BIN)/python examples/quickstart.py $(TEXT)

@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import os
 import pathlib
-import signal
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -28,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="where to listen; default: this machine alone")
     add("--port", type=int, default=8500, help="of gRPC; 0: any that is free")
     add("--rest-port", type=int, default=8501, help="of REST; 0: any that is free")
+    add(
+        "--engine",
+        choices=("auto", "python", "tensorflow_model_server"),
+        default="auto",
+        help="auto: tensorflow_model_server, where it is on the PATH and can do what is asked",
+    )
     batches = parser.add_argument_group("batches")
     add = batches.add_argument
     add("--no-batching", action="store_true", help="never join the rows of several requests")
@@ -84,13 +89,17 @@ def run(options: argparse.Namespace) -> int:
         # TensorFlow takes seconds to import; the rest is the extra "serve".
         import tensorflow as tf
 
-        from keras_lm.serving.server import ModelServer, logs
+        from keras_lm.serving.server import ModelServer, logs, other_server
+        from keras_lm.serving.server.signals import told_to_end
     except ImportError as error:
         raise ValueError(
             f"A server needs: pip install 'keras_lm[serve]'. Received: {error}"
         ) from error
     found = _server_options(options)
-    logs.write_to()
+    logs.write()
+    program = other_server.choose(options.engine, found, options.op_library)
+    if program is not None:
+        return other_server.run(program, found)
     for library in options.op_library:
         try:
             tf.load_op_library(str(library))
@@ -100,20 +109,13 @@ def run(options: argparse.Namespace) -> int:
                 f"Received: {library}: {error.message}"
             ) from error
     ending = threading.Event()
-
-    def end(number: int, frame: object) -> None:
-        # The next signal ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
-        ending.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    server = ModelServer(found)
-    server.start()
-    while not ending.wait(1.0):
-        if not server.is_running():
-            return 1
-    server.stop()
+    with told_to_end(lambda number: ending.set()):
+        server = ModelServer(found)
+        server.start()
+        while not ending.wait(1.0):
+            if not server.is_running():
+                return 1
+        server.stop()
     return 0
 
 
@@ -161,7 +163,9 @@ def _batching(options: argparse.Namespace) -> "BatchingParameters":
         if getattr(options, field.name, None) is not None
     }
     if options.no_batching:
-        said["max_batch_size"] = 1
+        # As many rows may wait as in batches.
+        rows = dataclasses.replace(found, **said).capacity
+        said.update(max_batch_size=1, max_enqueued_batches=rows, allowed_batch_sizes=())
     return dataclasses.replace(found, **said)
 
 

@@ -1,12 +1,13 @@
 """Bodies of HTTP requests, within bounds, and clients that go away."""
 
 import asyncio
+import zlib
 from collections.abc import Coroutine
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from keras_lm.serving.server.statuses import Code, ServingError
+from keras_lm.serving.server.statuses import Code, ServingError, invalid
 from keras_lm.serving.server.traffic import Call, Traffic
 
 
@@ -25,27 +26,54 @@ class Bodies:
     def __init__(self, max_bytes: int, traffic: Traffic) -> None:
         self._max_bytes, self._traffic = max_bytes, traffic
 
-    async def read(self, request: Request, call: Call) -> bytes:
-        """All of a body.
+    async def read(self, request: Request, call: Call, seconds: float | None) -> bytes:
+        """All of a body, unpacked where it is packed with gzip.
+
+        Args:
+            request: whose body.
+            call: is charged with its bytes.
+            seconds: that it may take. None: any time.
 
         Raises:
             TooLargeError: it is, or says that it is.
-            ServingError: all bodies together are, or the client went away.
+            ServingError: all bodies together are, it took too long, it is not what it says it is,
+                or the client went away.
         """
         announced = request.headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             raise self._too_large()
+        packing = request.headers.get("content-encoding", "identity").lower()
+        if packing not in ("identity", "gzip"):
+            raise invalid(f"Content-Encoding must be gzip or identity. Received: {packing}")
         parts, size = [], 0
         try:
-            async for part in request.stream():
-                size += len(part)
-                if size > self._max_bytes:
-                    raise self._too_large()
-                self._traffic.take(call, len(part))
-                parts.append(part)
+            async with asyncio.timeout(seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > self._max_bytes:
+                        raise self._too_large()
+                    self._traffic.take(call, len(part))
+                    parts.append(part)
         except ClientDisconnect:
             raise ServingError(Code.CANCELLED, "The client has gone") from None
-        return b"".join(parts)
+        except TimeoutError:
+            raise ServingError(
+                Code.DEADLINE_EXCEEDED, "The body took longer than the request's time"
+            ) from None
+        body = b"".join(parts)
+        return self._unpacked(body, call) if packing == "gzip" else body
+
+    def _unpacked(self, body: bytes, call: Call) -> bytes:
+        unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            # A few bytes may stand for very many.
+            found = unpacking.decompress(body, self._max_bytes)
+        except zlib.error:
+            raise invalid("The body is not packed with gzip") from None
+        if unpacking.unconsumed_tail:
+            raise self._too_large()
+        self._traffic.take(call, len(found))
+        return found
 
     def _too_large(self) -> ServingError:
         return TooLargeError(

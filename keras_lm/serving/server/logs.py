@@ -31,9 +31,20 @@ class JsonLines(logging.Formatter):
         return json.dumps(found, ensure_ascii=False, default=str)
 
 
-def write_to(stream: TextIO | None = None) -> None:
-    """Sends the logs of the server and of the libraries under it to a stream; None: stderr."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+class _Stderr(logging.StreamHandler):
+    """Writes to what is standard error at the time."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+
+def write() -> None:
+    """Sends the logs of the server and of the libraries under it to standard error."""
+    handler = _Stderr()
     handler.setFormatter(JsonLines())
     for name, level in (
         (LOGGER, logging.INFO),

@@ -72,6 +72,8 @@ def in_directory(directory: str | os.PathLike) -> list[ModelConfig]:
         OSError: the directory cannot be read.
     """
     directory = pathlib.Path(directory).absolute()
+    if not directory.is_dir():
+        raise NotADirectoryError(f"Models must be in a directory. Received: {directory}")
     children = [child for child in sorted(directory.iterdir()) if child.is_dir()]
     if any(_version(child.name) is not None and _is_saved_model(child) for child in children):
         return [ModelConfig(directory.name, directory)]

@@ -35,6 +35,8 @@ from keras_lm.serving.server.traffic import Traffic
 from keras_lm.serving.server.warmup import warm_up
 
 _HEALTH_SECONDS = 0.2
+# Longer than proxies keep a connection that nobody uses.
+_KEEP_ALIVE_SECONDS = 75
 
 
 class ModelServer:
@@ -80,15 +82,20 @@ class ModelServer:
         Raises:
             ValueError, OSError: the models cannot be found or the ports not be opened.
         """
-        self.repository.refresh()
+        try:
+            self.repository.refresh()
+            self.repository.watch(self._options.poll_seconds)
+            self._thread.start()
+            self._started.wait()
+            if self._failure is not None:
+                raise self._failure
+        except BaseException:
+            self._batcher.stop()
+            self.repository.close(0.0)
+            raise
         if not self.repository.names():
             where = self._options.directory or self._options.config
             self._logger.warning("no models yet", extra={"where": str(where)})
-        self.repository.watch(self._options.poll_seconds)
-        self._thread.start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
         if not self._options.is_loopback and self._options.token is None:
             self._logger.warning(
                 "everybody who reaches the ports may ask", extra={"host": self._options.host}
@@ -206,6 +213,8 @@ class ModelServer:
             ws="none",
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=options.max_requests,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, round(options.drain_seconds)),
             **tls,
         )

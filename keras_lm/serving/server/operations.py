@@ -28,7 +28,7 @@ def refused_operations(meta_graph: Any, allow_unsafe: bool) -> tuple[list[str], 
     unknown = sorted(name for name in found if op_def_registry.get(name) is None)
     if allow_unsafe:
         return [], unknown
-    # What saves and restores the weights touches files too, but no request can run it.
+    # What restores the weights touches files too, but no request can run it.
     asked = {
         node.op
         for signature in graph.signatures.values()

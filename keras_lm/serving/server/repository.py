@@ -88,6 +88,7 @@ class Repository:
         self._configured: set[str] = set()
         self._labels: dict[str, dict[str, int]] = {}
         self._unloading: list[threading.Thread] = []
+        self._told: dict[str, str | None] = {}
         self._ended = threading.Event()
         self._poller: threading.Thread | None = None
 
@@ -102,8 +103,16 @@ class Repository:
         while not self._ended.wait(seconds):
             try:
                 self.refresh()
+                self._tell("", None)
             except Exception as error:
-                self._logger.error("cannot look for models", extra={"error": str(error)})
+                self._tell("", error)
+
+    def _tell(self, name: str, error: Exception | None) -> None:
+        """Logs once, not each time, what is wrong with a model's directory or that of all."""
+        told = None if error is None else str(error)
+        if told is not None and self._told.get(name) != told:
+            self._logger.error("cannot look for versions", extra={"model": name, "error": told})
+        self._told[name] = told
 
     def refresh(self) -> None:
         """Looks at the disk once; loads and unloads. What cannot be read stays as it is.
@@ -119,11 +128,9 @@ class Repository:
                 try:
                     wanted = config.wanted()
                 except OSError as error:
-                    self._logger.error(
-                        "cannot read a model's directory",
-                        extra={"model": name, "error": str(error)},
-                    )
+                    self._tell(name, error)
                     continue
+                self._tell(name, None)
                 self._bring(name, wanted)
                 self._move_labels(name, config.labels)
                 self._drop(name, set(wanted))

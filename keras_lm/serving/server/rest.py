@@ -93,8 +93,9 @@ class Rest:
             if found is None:
                 raise malformed
             wish, method = _wish(found), found["method"].lower()
-            body = await self._bodies.read(request, call)
-            work = self._ask(wish, method, body, call, self._time(request))
+            seconds = self._time(request)
+            body = await self._bodies.read(request, call, seconds)
+            work = self._ask(wish, method, body, call, seconds)
             return await until_gone(request, work)
         if request.method != "GET":
             raise malformed

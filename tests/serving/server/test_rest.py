@@ -1,6 +1,7 @@
 """TensorFlow Serving's REST, asked over a real port."""
 
 import base64
+import gzip
 import json
 
 import numpy as np
@@ -75,6 +76,14 @@ def test_floats_are_written_as_tensorflow_serving_writes_them(server):
     assert found == (
         b'{"predictions": [3.05, 1e+06, 1e+38, NaN, Infinity, -Infinity, Infinity, 3.00002503]}'
     )
+
+
+def test_bodies_may_be_packed(server):
+    port, packed = server.rest_port, gzip.compress(b'{"inputs": [1.0]}')
+    found = ask(port, "POST", PREDICT, packed, {"Content-Encoding": "gzip"})
+    assert found == (200, b'{"outputs": [3.5]}')
+    assert ask(port, "POST", PREDICT, b"no gzip", {"Content-Encoding": "gzip"})[0] == 400
+    assert ask(port, "POST", PREDICT, packed, {"Content-Encoding": "br"})[0] == 400
 
 
 def test_classify_and_regress_take_examples(post):
