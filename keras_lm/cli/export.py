@@ -17,6 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--num-beams", type=int, default=1, help="above 1: adds a signature beam_search"
     )
+    parser.add_argument(
+        "--stop",
+        action="append",
+        default=[],
+        help="end at this text; repeatable",
+    )
+    parser.add_argument(
+        "--return-scores", action="store_true", help="answers come with their log-probabilities"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
         top_k=options.top_k,
         max_new_tokens=options.max_new_tokens,
         num_beams=options.num_beams,
+        stop=options.stop,
+        return_scores=options.return_scores,
     )
     print(path)
     return 0

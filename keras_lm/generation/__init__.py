@@ -24,12 +24,14 @@ from keras_lm.generation.proposals import Draft, PromptLookup, Proposal, Propose
 from keras_lm.generation.rules import Rules
 from keras_lm.generation.sampling import pick_tokens
 from keras_lm.generation.score import log_likelihood
+from keras_lm.generation.segments import SEGMENT
 from keras_lm.generation.speculative import Speculation, Speculator
 from keras_lm.generation.threefry import threefry2x32, uniforms
 
 __all__ = [
     "BEAM_OPTION_DTYPES",
     "OPTION_DTYPES",
+    "SEGMENT",
     "BeamOptions",
     "Beams",
     "Decoder",

@@ -17,6 +17,7 @@ from keras_lm.generation.loop import Reason, Step, as_ids, keep_shape
 from keras_lm.generation.options import Options
 from keras_lm.generation.processing import Prompt, processor
 from keras_lm.generation.rules import Rules
+from keras_lm.generation.segments import MakeRoom, turns
 
 Tensor = Any
 
@@ -92,6 +93,7 @@ def beam_search(
     rules: Rules | None = None,
     repeat: Callable[[Any, int], Any] = repeat_rows,
     reorder: Callable[[Any, Tensor], Any] = gather_rows,
+    make_room: MakeRoom | None = None,
 ) -> Beams:
     """Looks for the K likeliest texts of each row.
 
@@ -115,6 +117,7 @@ def beam_search(
         reorder: gives each row r of a cache what row `rows[r]`, a beam of the same text, holds;
             called where beams have changed their places. What does not differ among the beams of a
             row need not be moved.
+        make_room: lets a cache grow, see `segments.turns`. None: it has room for N - 1 positions.
 
     Returns:
         `Beams`.
@@ -148,8 +151,13 @@ def beam_search(
     first = search.advance(search.beginning(), repeat_rows(tf.convert_to_tensor(logits), num_beams))
     # So far all beams of a row hold the same.
     first = first._replace(parent=tf.range(tf.size(first.parent)))
-    state, _ = tf.while_loop(
-        goes_on, turn, (first, repeat(cache, num_beams)), parallel_iterations=1
+    state, _ = turns(
+        goes_on,
+        turn,
+        first,
+        repeat(cache, num_beams),
+        left=lambda state: search.buffer_length - state.count,
+        make_room=make_room,
     )
     return search.texts(state.finished)
 

@@ -18,6 +18,7 @@ from keras_lm.generation.options import Options
 from keras_lm.generation.processing import Prompt, processor
 from keras_lm.generation.rules import Rules
 from keras_lm.generation.sampling import log_probability, pick_and_weigh
+from keras_lm.generation.segments import MakeRoom, turns
 from keras_lm.generation.threefry import uniforms
 
 Tensor = Any
@@ -100,6 +101,7 @@ class Decoder:
             first new token, a `Prompt`. None: nothing.
         rules: `Rules` for all rows, or None.
         scores: bool, or bool scalar: whether to give log-probabilities.
+        make_room: lets a cache grow, see `segments.turns`. None: it has room for N - 1 positions.
     """
 
     def __init__(
@@ -115,8 +117,10 @@ class Decoder:
         prompt: Prompt | None = None,
         rules: Rules | None = None,
         scores: bool | Tensor = False,
+        make_room: MakeRoom | None = None,
     ) -> None:
         self.step, self.options, self.pad_id = step, options, pad_id
+        self.make_room = make_room
         self.should_stop, self.scores = should_stop, scores
         self.sequence, self.prompt, self.rules = sequence, prompt, rules
         self.end_ids = as_ids(end_id)
@@ -177,7 +181,14 @@ class Decoder:
             new = self._advance(state, logits_BV)
             return new, tf.nest.map_structure(keep_shape, new_cache, cache)
 
-        return tf.while_loop(goes_on, turn, (decoding, cache), parallel_iterations=1)
+        return turns(
+            goes_on,
+            turn,
+            decoding,
+            cache,
+            left=lambda state: until - state.count,
+            make_room=self.make_room,
+        )
 
     def _advance(self, state: Decoding, logits: Tensor) -> Decoding:
         raw_BV = tf.cast(logits, tf.float32)

@@ -17,6 +17,7 @@ from keras_lm.layers.dense import Dense
 from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.initializers import Initializer, fresh
 from keras_lm.layers.masks import MASKED, all_of, at_places, document_mask, places_mask
+from keras_lm.layers.products import one_by_each, softmax_of_one
 from keras_lm.layers.rows import as_before, flat_rows, shape_of
 
 Tensor = Any
@@ -188,8 +189,9 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             real_BS = None
         near: Tensor | None = None
         if cached and self.cross_attention:
-            rows_query = self.query.columns(flat_rows(query), few=_is_one(query))
-            query_BHTK = self._heads(rows_query, batch)
+            one = _is_one(query)
+            rows_query = self.query.columns(flat_rows(query), few=one)
+            query_BHTK = self._heads(rows_query, batch, one=one)
             key_BHSK, value_BHSK = cache.keys, cache.values
         else:
             query_BHTK, key_BHSK, value_BHSK = self._projections(query, value, key)
@@ -224,7 +226,8 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             within = None if document_ids is None else document_mask(document_ids)
             seen = all_of(allowed, near, within)
             weight_BHTS = self._weights(query_BHTK, key_BHSK, seen, training)
-            mixed_BHTK = tf.matmul(weight_BHTS, value_BHSK)
+            mix = one_by_each if _is_one(query) else tf.matmul
+            mixed_BHTK = mix(weight_BHTS, value_BHSK)
         one = _is_one(query)
         mixed_BTHK = mixed_BHTK if one else tf.transpose(mixed_BHTK, [0, 2, 1, 3])
         mixed_ND = tf.reshape(mixed_BTHK, [-1, self.width])
@@ -267,21 +270,26 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
     def _scale(self, query: Tensor) -> Tensor:
         return tf.cast(self.head_dim**-0.5, query.dtype)
 
-    def _heads(self, rows: Tensor, batch: Tensor, scaled: bool = True) -> Tensor:
-        split = tf.reshape(rows, [batch, -1, self.num_heads, self.head_dim])
-        heads = tf.transpose(split, [0, 2, 1, 3])
+    def _heads(self, rows: Tensor, batch: Tensor, scaled: bool = True, one: bool = False) -> Tensor:
+        if one:
+            heads = tf.reshape(rows, [-1, self.num_heads, 1, self.head_dim])
+        else:
+            split = tf.reshape(rows, [batch, -1, self.num_heads, self.head_dim])
+            heads = tf.transpose(split, [0, 2, 1, 3])
         return heads * self._scale(heads) if scaled else heads
 
     def _weights(
         self, query_BHTK: Tensor, key_BHSK: Tensor, seen: Tensor | None, training: bool | None
     ) -> Tensor:
         """Gives the attention weights, float `(B, H, T, S)`."""
-        score_BHTS = tf.matmul(query_BHTK, key_BHSK, transpose_b=True)
+        one = query_BHTK.shape[2] == 1
+        score_BHTS = (one_by_each if one else tf.matmul)(query_BHTK, key_BHSK, transpose_b=True)
         # A softmax in half precision loses the tail, and MASKED overflows.
         score_BHTS = tf.cast(score_BHTS, "float32")
         if seen is not None:
             score_BHTS += tf.where(seen, 0.0, MASKED)
-        weight_BHTS = tf.cast(tf.nn.softmax(score_BHTS), key_BHSK.dtype)
+        softmax = softmax_of_one if one else tf.nn.softmax
+        weight_BHTS = tf.cast(softmax(score_BHTS), key_BHSK.dtype)
         return self.dropout(weight_BHTS, training=training)
 
     def _blocks_do(self, length: Tensor, allowed: Tensor | None) -> bool:

@@ -56,6 +56,7 @@ class _Start(NamedTuple):
     length: Tensor
     lengths: Tensor | None = None
     spare: Tensor = 0
+    slots: Tensor | None = None
 
 
 class StartCache(_Start):
@@ -72,17 +73,25 @@ class StartCache(_Start):
         spare: int scalar, how many of the newest positions may be taken back, by lowering
             `position`: they are hidden, and what is read next is written over them. A banded layer
             keeps so many more, so that its window does not show a hole.
+        slots: int scalar, for how many positions a layer without a window allocates slots at first,
+            at least those of the query; see `with_more_slots`. None: `length`.
     """
 
     __slots__ = ()
 
     def __new__(
-        cls, length: Tensor, lengths: Tensor | None = None, spare: Tensor = 0
+        cls,
+        length: Tensor,
+        lengths: Tensor | None = None,
+        spare: Tensor = 0,
+        slots: Tensor | None = None,
     ) -> "StartCache":
         """Makes tensors of them."""
-        if lengths is not None:
-            lengths = tf.cast(lengths, "int32")
-        return super().__new__(cls, tf.cast(length, "int32"), lengths, tf.cast(spare, "int32"))
+
+        def number(x: Tensor | None) -> Tensor | None:
+            return None if x is None else tf.cast(x, "int32")
+
+        return super().__new__(cls, number(length), number(lengths), number(spare), number(slots))
 
 
 def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | None) -> KVCache:
@@ -97,8 +106,9 @@ def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | N
     batch, _, filled, _ = shape_of(keys)
     position_B = tf.fill([batch], filled) if start.lengths is None else start.lengths
     # A number where it is known, so that the cache's shape is.
-    known, spare = (tf.get_static_value(x) for x in (start.length, start.spare))
-    size = start.length if known is None else int(known)
+    length = start.length if window is not None or start.slots is None else start.slots
+    known, spare = (tf.get_static_value(x) for x in (length, start.spare))
+    size = length if known is None else int(known)
     if window is not None:
         most = window + (start.spare if spare is None else int(spare))
         size = min(size, most) if _known(size, most) else tf.minimum(size, most)
@@ -118,6 +128,21 @@ def start_cache(keys: Tensor, values: Tensor, start: StartCache, window: int | N
         zero = tf.zeros([], keys.dtype)
         keys, values = (tf.where(real_BS[:, None, :, None], x, zero) for x in (keys, values))
     return KVCache(keys, values, position_B)
+
+
+def with_more_slots(cache: Tensor, count: Tensor) -> Tensor:
+    """Gives a cache that is no ring more slots, which hold 0.
+
+    Args:
+        cache: float `(B, H, S, K)`, keys or values.
+        count: int32 scalar; 0 copies nothing.
+
+    Returns:
+        float `(B, H, S + count, K)`; its shape does not say how many.
+    """
+    more = tf.pad(cache, [[0, 0], [0, 0], [0, count], [0, 0]])
+    more.set_shape([*cache.shape[:2], None, *cache.shape[3:]])
+    return more
 
 
 def next_places(keys: Tensor, position: Tensor, length: int | Tensor, window: int | None) -> Places:

@@ -13,7 +13,7 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import KVCache
 from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.building import build_once
-from keras_lm.layers.cache import Places, blank, next_places
+from keras_lm.layers.cache import Places, blank, next_places, with_more_slots
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.layers.masks import document_positions, padding_mask
@@ -228,6 +228,26 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             seen = memory_mask if self.cross_attention else ()
             found.append(DecoderCache(tuple(new_blocks), position, seen))
         return tuple(found) if len(found) > 1 else found[0]
+
+    def make_room(self, cache: DecoderCache, count: Tensor) -> DecoderCache:
+        """Lets a cache grow where it is too small.
+
+        Args:
+            cache: to be extended.
+            count: int scalar, how many more positions of each row are to be read.
+
+        Returns:
+            A cache with slots for them. A banded block needs no more than it was started with.
+        """
+        # There may be no rows.
+        most = tf.reduce_max(tf.concat([cache.position, [0]], 0)) + count
+        blocks = []
+        for block, (keys, values, *of_memory) in zip(self.blocks, cache.blocks, strict=True):
+            if block.attention.window is None:
+                more = tf.maximum(most - tf.shape(keys)[2], 0)
+                keys, values = with_more_slots(keys, more), with_more_slots(values, more)
+            blocks.append((keys, values, *of_memory))
+        return cache._replace(blocks=tuple(blocks))
 
     def _places(self, cache: DecoderCache, token_ids: Tensor) -> dict[Any, Places]:
         """Where the tokens go, by window: the same for all blocks of one window."""

@@ -6,12 +6,20 @@ first dimension, so that an engine can drop rows that have ended from all of the
 B rows, N room for new tokens.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import Asked, Continuation, Structure, plain_request
+from keras_lm.models.continuation import (
+    Asked,
+    Continuation,
+    Structure,
+    any_of,
+    before_stop,
+    request_of,
+)
 from keras_lm.models.streaming import UNSETTLED
 
 Tensor = Any
@@ -31,7 +39,9 @@ class Chunks:
 
     def __init__(self, continuation: Continuation, structure: Structure, text: str) -> None:
         self.tokenizer, self.text = continuation.tokenizer, text
-        self.start, self.go_on = continuation.stream_graphs_of(structure)
+        # A chunk has no scores to carry on.
+        structure = self.structure = structure._replace(scores=False)
+        self.start, self.go_on = continuation.stream_graphs_of(structure.of_graph)
         begun = self.start.get_concrete_function().structured_outputs
         self._cache = begun[1]  # as a nest: names and shapes
 
@@ -78,7 +88,11 @@ class Chunks:
         prompt = generation.Prompt(state["prompt_ids"], state["prompt_lengths"])
         options = generation.Options(*(state[name] for name in generation.Options._fields))
         decoding, cache = self.go_on(
-            decoding, cache, prompt, plain_request(options), tf.maximum(num_tokens, 1)
+            decoding,
+            cache,
+            prompt,
+            request_of(self.structure, options),
+            tf.maximum(num_tokens, 1),
         )
         before = {name: state[name] for name in ("status", "continues", self.text)}
         return self._state(decoding, cache, prompt, options, before)
@@ -112,9 +126,8 @@ class Chunks:
     ) -> State:
         found = decoding.found
         text_B = self.tokenizer.detokenize(found.token_ids, continues=before["continues"])
-        text_B = settled_text(
-            text_B, found.reasons > 0, getattr(self.tokenizer, "clean_up_spaces", False)
-        )
+        tidies = getattr(self.tokenizer, "clean_up_spaces", False)
+        text_B = settled_text(text_B, found.reasons > 0, tidies, self.structure.stop)
         size_B = tf.strings.length(text_B)
         # What is settled stays: the text never gets shorter. But no client may make a request fail.
         given_B = tf.minimum(tf.strings.length(before[self.text]), size_B)
@@ -136,13 +149,14 @@ class Chunks:
 _OPTIONS = generation.OPTION_DTYPES._asdict()
 
 
-def settled_text(text: Tensor, has_ended: Tensor, tidies: bool) -> Tensor:
+def settled_text(text: Tensor, has_ended: Tensor, tidies: bool, stop: Sequence[str] = ()) -> Tensor:
     """What may be shown of texts that go on; see `keras_lm.models.streaming.settled`.
 
     Args:
         text: string `(B,)`, of all tokens so far.
         has_ended: bool `(B,)`, whether it is all.
         tidies: whether spaces are tidied up.
+        stop: texts at which it ends; they are not part of it.
 
     Returns:
         string `(B,)`.
@@ -153,4 +167,8 @@ def settled_text(text: Tensor, has_ended: Tensor, tidies: bool) -> Tensor:
         whole_B = tf.strings.length(text, unit="UTF8_CHAR")
         size_B = tf.minimum(size_B, tf.maximum(whole_B - UNSETTLED, 0))
         shown_B = tf.strings.substr(text, tf.zeros_like(size_B), size_B, unit="UTF8_CHAR")
-    return tf.where(has_ended, text, shown_B)
+    # What may be the beginning of a stop waits, the longest; behind what is settled comes anything.
+    begun = sorted((text[:size] for text in stop for size in range(1, len(text))), key=len)
+    if begun:
+        shown_B = tf.strings.regex_replace(shown_B, f"(?:{any_of(begun)})$", "")
+    return before_stop(tf.where(has_ended, text, shown_B), stop)

@@ -8,6 +8,8 @@ V vocabulary.
 
 import abc
 import functools
+import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -28,11 +30,20 @@ class Structure(NamedTuple):
         num_beams: K; 1: no beam search.
         rules: `keras_lm.generation.Rules`.
         proposals: `keras_lm.models.speculation.Proposals`, or None.
+        stop: texts at which an answer ends, where clients do not say it: in an export.
+        scores: whether log-probabilities are wanted there.
     """
 
     num_beams: int = 1
     rules: generation.Rules = generation.Rules()
     proposals: Proposals | None = None
+    stop: tuple[str, ...] = ()
+    scores: bool = False
+
+    @property
+    def of_graph(self) -> "Structure":
+        """What a graph is traced for: stops and scores are in its request."""
+        return self._replace(stop=(), scores=False)
 
 
 PLAIN = Structure()
@@ -140,22 +151,33 @@ def clamped(
         The request, and the bits of `keras_lm.generation.Status`, int32 `(B,)`.
     """
     options, status_B = generation.clamp_options(options, limit=limit)
-    request = plain_request(options)._replace(copies=tf.constant(structure.num_beams))
+    request = request_of(structure, options)
     if beams is not None:
         beams, more_B = generation.clamp_beam_options(beams)
         request, status_B = request._replace(beams=beams), status_B + more_B
     return request, status_B
 
 
-def plain_request(options: generation.Options) -> Request:
-    """Asks for one answer to each row, and for nothing but the options."""
+def request_of(structure: Structure, options: generation.Options) -> Request:
+    """Asks for the options and what the structure fixes; of a beam search for all beams."""
     return Request(
         options=options,
         beams=generation.default_beam_options(options.max_new_tokens),
-        copies=tf.constant(1),
-        stop=tf.constant(""),
-        scores=tf.constant(False),
+        copies=tf.constant(structure.num_beams),
+        stop=tf.constant(any_of(structure.stop)),
+        scores=tf.constant(structure.scores),
     )
+
+
+def any_of(texts: Sequence[str]) -> str:
+    """Gives a regular expression that matches any of these texts; "" for none."""
+    # Punctuation that Python escapes is escaped the same in TensorFlow's regular expressions.
+    return "|".join(map(re.escape, texts))
+
+
+def before_stop(text: Tensor, stop: Sequence[str]) -> Tensor:
+    """Cuts texts, strings of any shape, where the first of these begins."""
+    return tf.strings.regex_replace(text, f"(?s)(?:{any_of(stop)}).*", "") if stop else text
 
 
 def room_for(options: generation.Options) -> Tensor:
@@ -192,12 +214,16 @@ class Continuation(abc.ABC):
 
         Returns:
             float logits `(B, V)` of the token behind each row; the cache, a
-            `keras_lm.layers.DecoderCache` with room for N more; and what stands before the answers.
+            `keras_lm.layers.DecoderCache` that may grow by N; and what stands before the answers.
         """
 
     @abc.abstractmethod
     def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Reads one more token of each row, see `keras_lm.generation.Decoder`."""
+
+    def make_room(self, cache: Any, count: Tensor) -> Any:
+        """Lets the cache grow, see `keras_lm.generation.segments`."""
+        return self.model.decoder.make_room(cache, count)
 
     def reorder(self, cache: Any, rows: Tensor) -> Any:
         """Moves beams of the same row, see `keras_lm.generation.beam_search`."""
@@ -230,7 +256,7 @@ class Continuation(abc.ABC):
 
     def answers_to(self, structure: Structure, asked: Asked) -> Answers:
         """`answers` to what clients ask for, in a graph that is traced once."""
-        return self.graph_of(structure)(asked.token_ids, asked.lengths, asked.request)
+        return self.graph_of(structure.of_graph)(asked.token_ids, asked.lengths, asked.request)
 
     def _decoder(
         self, structure: Structure, prompt: generation.Prompt, request: Request, room: Tensor
@@ -248,6 +274,7 @@ class Continuation(abc.ABC):
             prompt=generation.Prompt(*map(copied, prompt)),
             rules=structure.rules,
             scores=request.scores,
+            make_room=self.make_room,
         )
 
     def _graph_of(self, structure: Structure) -> Any:
@@ -302,6 +329,7 @@ class Continuation(abc.ABC):
             prompt=prompt,
             rules=structure.rules,
             reorder=self.reorder,
+            make_room=self.make_room,
         )
 
         def best(x: Tensor) -> Tensor:
@@ -364,6 +392,16 @@ def answers_of(
         proposed=proposed,
         accepted=accepted,
     )
+
+
+def scores_of(found: Answers, structure: Structure) -> dict[str, Tensor]:
+    """Gives what an export answers besides where scores are wanted.
+
+    Returns:
+        Nothing, or `log_probs` float32 `(R, N)`, of each token and, behind the text, of the end
+        token if one was taken, then 0; `score` float32 `(R,)`, of them all together.
+    """
+    return {"log_probs": found.log_probs, "score": found.scores} if structure.scores else {}
 
 
 def copies_of(x: Tensor, copies: Tensor) -> Tensor:

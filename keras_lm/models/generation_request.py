@@ -4,7 +4,6 @@ B rows that are read, C copies of each.
 """
 
 import operator
-import re
 import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import Answers, Continuation, Request, Structure
+from keras_lm.models.continuation import Answers, Continuation, Request, Structure, any_of
 from keras_lm.models.generation_options import part_options
 from keras_lm.models.interface import as_text
 from keras_lm.models.speculation import check_room
@@ -275,8 +274,7 @@ def as_request(
         ),
         beams=generation.validate_beam_options(len(rows), **parted.of_beams),
         copies=tf.constant(copies),
-        # Punctuation that Python escapes is escaped the same in TensorFlow's regular expressions.
-        stop=tf.constant("|".join(map(re.escape, stop))),
+        stop=tf.constant(any_of(stop)),
         scores=tf.constant(bool(scores)),
     )
     return parted.structure, request

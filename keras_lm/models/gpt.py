@@ -153,7 +153,12 @@ class GPT(LanguageModel):
         return self.decoder.embedding.tokens.embeddings, None
 
     def prefill(
-        self, token_ids: Tensor, lengths: Tensor, cache_length: Tensor, spare: Tensor = 0
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        cache_length: Tensor,
+        spare: Tensor = 0,
+        slots: Tensor | None = None,
     ) -> tuple[Tensor, DecoderCache]:
         """Reads the prompts, each at once.
 
@@ -162,11 +167,14 @@ class GPT(LanguageModel):
             lengths: int32 `(B,)`, tokens of each prompt, at least 1.
             cache_length: S, int scalar, at least T.
             spare: how many tokens may be taken back, see `keras_lm.layers.StartCache`.
+            slots: for how many positions there is room at first, at least T, where the cache may
+                grow by `decoder.make_room`. None: for all.
 
         Returns:
             float32 logits `(B, V)` of the token behind each prompt, and the cache.
         """
-        hidden_BTD, cache = self.decoder(token_ids, cache=StartCache(cache_length, lengths, spare))
+        start = StartCache(cache_length, lengths, spare, slots)
+        hidden_BTD, cache = self.decoder(token_ids, cache=start)
         last_BD = tf.gather(hidden_BTD, lengths - 1, batch_dims=1)
         return self.decoder.embedding.tokens.logits(last_BD), cache
 

@@ -20,9 +20,11 @@ from keras_lm.models.continuation import (
     Request,
     Structure,
     answers_of,
+    before_stop,
     clamped,
     copies_of,
     room_for,
+    scores_of,
 )
 from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 from keras_lm.models.speculation import speculate
@@ -46,7 +48,10 @@ class TextGenerator(Continuation):
         self, token_ids: Tensor, lengths: Tensor, room: Tensor
     ) -> tuple[Tensor, Any, generation.Prompt]:
         """Reads prompts; see `Continuation`."""
-        logits_BV, cache = self.model.prefill(token_ids, lengths, tf.shape(token_ids)[1] + room)
+        first = tf.shape(token_ids)[1]
+        logits_BV, cache = self.model.prefill(
+            token_ids, lengths, first + room, slots=first + tf.minimum(room, generation.SEGMENT)
+        )
         return logits_BV, cache, generation.Prompt(token_ids, lengths)
 
     def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
@@ -92,11 +97,17 @@ class TextGenerator(Continuation):
 
         Returns:
             `token_ids` int32 `(B, N)`, the new ones, padded with -1; `count` int32 `(B,)`, how many
-            they are; `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`.
+            they are; `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`;
+            where the structure wants scores those of `scores_of`.
         """
         asked = self.asked_ids(token_ids, lengths, options, structure)
         found = self.answers_to(structure, asked)
-        return {"token_ids": found.token_ids, "count": found.lengths, "status": asked.status}
+        return {
+            "token_ids": found.token_ids,
+            "count": found.lengths,
+            "status": asked.status,
+            **scores_of(found, structure),
+        }
 
     def answer_text(
         self, prompt: Tensor, options: generation.Options, structure: Structure = PLAIN
@@ -109,17 +120,19 @@ class TextGenerator(Continuation):
             structure: see there.
 
         Returns:
-            `text` string `(B,)`, prompt and continuation; `completion` string `(B,)`; `count` and
-            `status` as of `answer_ids`.
+            `text` string `(B,)`, prompt and continuation; `completion` string `(B,)`, without what
+            begins with a stop; `count`, `status` and scores as of `answer_ids`.
         """
         asked = self.asked_text(prompt, options, structure)
         found = self.answers_to(structure, asked)
         completion = self.tokenizer.detokenize(found.token_ids, continues=asked.continues)
+        completion = before_stop(completion, structure.stop)
         return {
             "text": tf.strings.join([prompt, completion]),
             "completion": completion,
             "count": found.lengths,
             "status": asked.status,
+            **scores_of(found, structure),
         }
 
     def search_text(
@@ -146,6 +159,7 @@ class TextGenerator(Continuation):
         found = self.answers_to(structure, asked)
         before, continues = (tf.repeat(x, structure.num_beams) for x in (prompt, asked.continues))
         completion = self.tokenizer.detokenize(found.token_ids, continues=continues)
+        completion = before_stop(completion, structure.stop)
 
         def per_beam(x: Tensor) -> Tensor:
             return tf.reshape(x, [-1, structure.num_beams])

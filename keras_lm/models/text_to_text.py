@@ -11,7 +11,15 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
-from keras_lm.models.continuation import PLAIN, Asked, Continuation, Structure, clamped
+from keras_lm.models.continuation import (
+    PLAIN,
+    Asked,
+    Continuation,
+    Structure,
+    before_stop,
+    clamped,
+    scores_of,
+)
 from keras_lm.models.limits import CUT
 from keras_lm.models.source_rows import SourceRows
 
@@ -41,7 +49,8 @@ class TextToText(Continuation):
         """Reads sources, and what targets begin with; see `Continuation`."""
         start_BP = tf.tile(tf.constant([self.start_ids]), [tf.shape(token_ids)[0], 1])
         first = len(self.start_ids)
-        logits_BV, cache = self.model.prefill(token_ids, lengths, start_BP, first + room)
+        slots = first + tf.minimum(room, generation.SEGMENT)
+        logits_BV, cache = self.model.prefill(token_ids, lengths, start_BP, first + room, slots)
         return logits_BV, cache, generation.Prompt(start_BP, tf.fill(tf.shape(lengths), first))
 
     def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
@@ -69,11 +78,17 @@ class TextToText(Continuation):
 
         Returns:
             `token_ids` int32 `(B, N)`, padded with -1; `count` int32 `(B,)`, how many they are;
-            `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`.
+            `status` int32 `(B,)`, 0 or a sum of `keras_lm.generation.Status` and `CUT`; where the
+            structure wants scores those of `scores_of`.
         """
         asked = self.asked_ids(token_ids, lengths, options, structure)
         found = self.answers_to(structure, asked)
-        return {"token_ids": found.token_ids, "count": found.lengths, "status": asked.status}
+        return {
+            "token_ids": found.token_ids,
+            "count": found.lengths,
+            "status": asked.status,
+            **scores_of(found, structure),
+        }
 
     def answer_text(
         self,
@@ -90,12 +105,17 @@ class TextToText(Continuation):
             structure: as of `answer_ids`.
 
         Returns:
-            `target` string `(B,)`; `count` and `status` as of `answer_ids`.
+            `target` string `(B,)`, without what begins with a stop; `count`, `status` and scores as
+            of `answer_ids`.
         """
         asked = self.asked_text(text, options, structure)
         found = self.answers_to(structure, asked)
-        target = self.tokenizer.detokenize(found.token_ids)
-        return {"target": target, "count": found.lengths, "status": asked.status}
+        return {
+            "target": before_stop(self.tokenizer.detokenize(found.token_ids), structure.stop),
+            "count": found.lengths,
+            "status": asked.status,
+            **scores_of(found, structure),
+        }
 
     def search_text(
         self,
@@ -122,8 +142,9 @@ class TextToText(Continuation):
         def per_beam(x: Tensor) -> Tensor:
             return tf.reshape(x, [-1, structure.num_beams])
 
+        target = before_stop(self.tokenizer.detokenize(found.token_ids), structure.stop)
         return {
-            "target": per_beam(self.tokenizer.detokenize(found.token_ids)),
+            "target": per_beam(target),
             "scores": per_beam(found.scores),
             "count": per_beam(found.lengths),
             "status": asked.status,

@@ -18,6 +18,7 @@ import tensorflow as tf
 from keras_lm.data import decoder_start
 from keras_lm.layers import (
     DecoderCache,
+    StartCache,
     TextEmbedding,
     TokenEmbedding,
     TokenHead,
@@ -241,7 +242,12 @@ class Transformer(LanguageModel):
         return self.tokens.embeddings, self.seq2seq.bias if self.seq2seq.use_bias else None
 
     def prefill(
-        self, token_ids: Tensor, lengths: Tensor, decoder_token_ids: Tensor, cache_length: Tensor
+        self,
+        token_ids: Tensor,
+        lengths: Tensor,
+        decoder_token_ids: Tensor,
+        cache_length: Tensor,
+        slots: Tensor | None = None,
     ) -> tuple[Tensor, DecoderCache]:
         """Encodes the sources and reads the beginnings of their targets.
 
@@ -250,6 +256,8 @@ class Transformer(LanguageModel):
             lengths: int32 `(B,)`, tokens of each source, at least 1.
             decoder_token_ids: int32 `(B, T)`, beginnings of targets, without padding.
             cache_length: C, int scalar, at least T.
+            slots: for how many positions there is room at first, at least T, where the cache may
+                grow by `decoder.make_room`. None: for all.
 
         Returns:
             float32 logits `(B, V)` of the token behind each beginning, and the cache, which holds
@@ -258,7 +266,10 @@ class Transformer(LanguageModel):
         real_BS = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
         memory_BSD = self.encoder({"token_ids": token_ids, "padding_mask": real_BS})
         hidden_BTD, cache = self.decoder(
-            decoder_token_ids, memory_BSD, memory_mask=real_BS, cache=cache_length
+            decoder_token_ids,
+            memory_BSD,
+            memory_mask=real_BS,
+            cache=StartCache(cache_length, slots=slots),
         )
         return self.seq2seq(hidden_BTD[:, -1], tokens=self.tokens), cache
 

@@ -5,12 +5,14 @@ import os
 import pathlib
 import shutil
 import tempfile
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from keras_lm import generation
 from keras_lm.models import ELECTRAPretrainer
 from keras_lm.models.continuation import PLAIN, Structure
+from keras_lm.models.generation_request import as_stops
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
 from keras_lm.serving.signatures import (
     Signatures,
@@ -38,6 +40,8 @@ def export(
     num_beams: int = 1,
     early_stopping: bool | str = False,
     rules: generation.Rules | None = None,
+    stop: str | Sequence[str] = (),
+    return_scores: bool = False,
 ) -> pathlib.Path:
     """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
 
@@ -103,6 +107,12 @@ def export(
         num_beams: of a model that generates; above 1 there is a signature `beam_search`.
         early_stopping: of that: True, False or `"never"`, see `keras_lm.generation.EarlyStopping`.
         rules: `keras_lm.generation.Rules` for everything that is generated.
+        stop: a text or texts at which everything that is generated ends; they are not part of it,
+            but their tokens are among the ids and count.
+        return_scores: of a model that generates: `serving_default`, `generate` and `generate_ids`
+            also answer `log_probs` float32 `(B, N)`, the log-probability of each new token in the
+            softmax of the model's own logits, that of an end token behind them, then 0; and `score`
+            float32 `(B,)`, their sum. A look at every logit of every token.
 
     Returns:
         The path of the version.
@@ -112,7 +122,12 @@ def export(
             number out of range.
         FileExistsError: the version is there already; versions are never changed.
     """
-    structure = Structure(num_beams, generation.Rules() if rules is None else rules)
+    structure = Structure(
+        num_beams,
+        generation.Rules() if rules is None else rules,
+        stop=tuple(as_stops(stop, "prompts", is_text=True)),
+        scores=return_scores,
+    )
     signatures = _signatures(model, top_k, max_new_tokens, pairs, structure, early_stopping)
     if version is not None and version < 1:
         raise ValueError(f"version must be positive. Received: version={version}")
@@ -173,7 +188,7 @@ def _signatures(
         )
     if structure != PLAIN and not {"causal_lm", "seq2seq"} & set(model.heads):
         raise ValueError(
-            "num_beams and rules are for a model that generates. "
+            "num_beams, rules, stop and return_scores are for a model that generates. "
             f"Received: heads={model.heads}, {structure}"
         )
     if early_stopping is not False and structure.num_beams == 1:

@@ -24,6 +24,7 @@ import pathlib
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Set
 from typing import Any
 
@@ -109,11 +110,28 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
         raise DamagedError(str(error)) from error
 
 
-def set_aside(directory: pathlib.Path, name: str) -> None:
-    """Renames a checkpoint that is damaged, so that it counts no more and can be looked at."""
-    target = directory / f"damaged-{name}"
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(directory / name, target)
+def newest(directory: pathlib.Path, damaged_aside: bool) -> tuple[str, dict[str, Any]] | None:
+    """Returns name and manifest of the newest checkpoint that is whole; warns of damaged ones.
+
+    Args:
+        directory: where they are.
+        damaged_aside: whether damaged ones are renamed, so that they count no more and can be
+            looked at.
+    """
+    for name in reversed(names(directory)):
+        try:
+            return name, read(directory / name)
+        except DamagedError as error:
+            warnings.warn(
+                f"Checkpoint {directory / name} is damaged and left out; the one before it is "
+                f"taken. {error}",
+                stacklevel=2,
+            )
+            if damaged_aside:
+                target = directory / f"damaged-{name}"
+                shutil.rmtree(target, ignore_errors=True)
+                os.replace(directory / name, target)
+    return None
 
 
 def remove(directory: pathlib.Path, name: str) -> None:

@@ -4,50 +4,28 @@ Says when; what is saved is in `training_state`, how it lies on disk in `checkpo
 """
 
 import contextlib
-import math
 import os
 import pathlib
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_lm.training import checkpoint_files as files
-from keras_lm.training import training_state, workers
-from keras_lm.training.data_position import check_fingerprint, fingerprint
-from keras_lm.training.fit_data import first_step, is_pipeline
+from keras_lm.training import sigterm, training_state, workers
+from keras_lm.training.best_epoch import best_first, mode_of
+from keras_lm.training.data_position import Position, check_fingerprint, fingerprint
+from keras_lm.training.fit_data import is_pipeline
 from keras_lm.training.keras_overrides import EpochStart, strategy_of
 from keras_lm.version import __version__
 
 FORMAT = 1
 DEFAULT_MINUTES = 10.0
-TERMINATED = 128 + signal.SIGTERM  # the exit status, as shells give it
 # What a worker wants at the end of a step; the highest wish of all is done by all.
 _GO_ON, _SAVE, _STOP = 0, 1, 2
-_LOWER_IS_BETTER = ("loss", "perplexity", "error")
-_HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "f1", "precision", "recall")
-
-
-class Position(NamedTuple):
-    """Where a training is.
-
-    Args:
-        epoch: of the next step, from 0 on.
-        step: steps that were made in this epoch.
-        data_step: of a pipeline the next batch, counted over all epochs; of another dataset the
-            batches that were taken of it, or of this round of it.
-        updates_before: updates that the optimizer had made before epoch 0.
-    """
-
-    epoch: int
-    step: int
-    data_step: int
-    updates_before: int
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -120,7 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
         if every_steps is None and every_minutes is None:
             every_minutes = DEFAULT_MINUTES
         self.every_minutes = every_minutes
-        self.monitor, self.mode = monitor, _mode(monitor, mode)
+        self.monitor, self.mode = monitor, mode_of(monitor, mode)
         self._running = False
 
     # What others ask.
@@ -128,13 +106,13 @@ class Checkpoints(keras.callbacks.Callback):
     @property
     def newest(self) -> pathlib.Path | None:
         """The newest checkpoint that is whole; None where there is none."""
-        found = self._newest(set_aside=False)
+        found = files.newest(self.directory, damaged_aside=False)
         return None if found is None else self.directory / found[0]
 
     @property
     def best(self) -> pathlib.Path | None:
         """The checkpoint of the best epoch by `monitor`; None where there is none."""
-        found = self._newest(set_aside=False)
+        found = files.newest(self.directory, damaged_aside=False)
         name = None if found is None else self._best_name(found[1]["history"])
         return None if name is None else self.directory / name
 
@@ -190,10 +168,13 @@ class Checkpoints(keras.callbacks.Callback):
         self._terminated = False
         self._snapshot: Any = None
         with files.owned(self.directory) if self._chief else contextlib.nullcontext():
-            self._restored = self._agreed(self._newest(set_aside=True) if self._chief else None)
+            self._restored = self._agreed(
+                files.newest(self.directory, damaged_aside=True) if self._chief else None
+            )
             start = fresh
             if self._restored is not None:
                 name, manifest = self._restored
+                _check_format(manifest, self.directory / name)
                 if self._chief:
                     check_fingerprint(
                         self._fingerprint, manifest["fingerprint"], self.directory / name
@@ -206,32 +187,11 @@ class Checkpoints(keras.callbacks.Callback):
             model.begin_at(self._progress)
             self._running = True
             try:
-                with self._sigterm_noted():
+                with sigterm.noted(self._note_end):
                     yield start
             finally:
                 self._running = False
                 model.begin_at(None)
-
-    def _newest(self, set_aside: bool) -> tuple[str, dict[str, Any]] | None:
-        """Returns name and manifest of the newest whole checkpoint; warns of damaged ones."""
-        for name in reversed(files.names(self.directory)):
-            try:
-                manifest = files.read(self.directory / name)
-                if manifest["format"] > FORMAT:
-                    raise ValueError(
-                        f"A checkpoint must be of format {FORMAT} or older. Received: "
-                        f"{self.directory / name} of format {manifest['format']}"
-                    )
-                return name, manifest
-            except files.DamagedError as error:
-                warnings.warn(
-                    f"Checkpoint {self.directory / name} is damaged and left out; the one before "
-                    f"it is taken. {error}",
-                    stacklevel=2,
-                )
-                if set_aside:
-                    files.set_aside(self.directory, name)
-        return None
 
     def _agreed(self, chosen: tuple[str, dict[str, Any]] | None) -> Any:
         """Returns what the chief chose, on all workers."""
@@ -266,20 +226,8 @@ class Checkpoints(keras.callbacks.Callback):
             self._steps = manifest["steps"]
         self._steps_saved, self._time_saved = self._steps, time.monotonic()
 
-    @contextlib.contextmanager
-    def _sigterm_noted(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield  # Python gives signals to the main thread alone
-            return
-
-        def note(number: int, frame: Any) -> None:
-            self._terminated = True
-
-        before = signal.signal(signal.SIGTERM, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+    def _note_end(self) -> None:
+        self._terminated = True
 
     # What Keras calls.
 
@@ -375,8 +323,8 @@ class Checkpoints(keras.callbacks.Callback):
         if decision == _STOP:
             workers.agree(self._strategy, _GO_ON)  # nobody leaves before the chief has written
             said = f"saved {self.directory / name}, " if written else ""
-            self._say(f"SIGTERM: {said}exiting with status {TERMINATED}.")
-            raise SystemExit(TERMINATED)
+            self._say(f"SIGTERM: {said}exiting with status {sigterm.STATUS}.")
+            raise SystemExit(sigterm.STATUS)
 
     def _write(self, name: str, values: training_state.ReplicaValues) -> bool:
         manifest = {
@@ -421,78 +369,22 @@ class Checkpoints(keras.callbacks.Callback):
         """Returns the name of the best epoch's checkpoint, of those that are there."""
         if self.monitor is None:
             return None
-        sign = 1 if self.mode == "min" else -1
         there = set(files.names(self.directory))
-        values = [
-            (sign * value, files.name_of(epoch + 1, 0))
-            for epoch, value in history["logs"].get(self.monitor, ())
-            if not math.isnan(value)
-        ]
-        return min((item for item in values if item[1] in there), default=(0, None))[1]
+        epochs = best_first(history["logs"].get(self.monitor, ()), self.mode)
+        ends = (files.name_of(epoch + 1, 0) for epoch in epochs)
+        return next((name for name in ends if name in there), None)
 
     def _say(self, text: str) -> None:
         if self._chief and self.params.get("verbose"):
             print(text, flush=True)
 
 
-def checkpoints_of(values: dict[str, Any]) -> Checkpoints | None:
-    """Returns the `Checkpoints` among the callbacks of `fit`, which become a list.
-
-    Args:
-        values: all arguments of `fit`, by name.
-
-    Raises:
-        ValueError: there are two.
-    """
-    callbacks = values["callbacks"]
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
-    elif callbacks is not None:
-        callbacks = values["callbacks"] = keras.tree.flatten(callbacks)
-    found = [item for item in callbacks or () if isinstance(item, Checkpoints)]
-    if len(found) > 1:
+def _check_format(manifest: dict[str, Any], where: pathlib.Path) -> None:
+    if manifest["format"] > FORMAT:
         raise ValueError(
-            "A training has one Checkpoints. Received: "
-            + ", ".join(f"Checkpoints({str(item.directory)!r})" for item in found)
+            f"A checkpoint must be of format {FORMAT} or older. Received: {where} of format "
+            f"{manifest['format']}, written by keras_lm {manifest['version']}"
         )
-    return found[0] if found else None
-
-
-@contextlib.contextmanager
-def resumed(
-    model: Any, values: dict[str, Any], steps_per_epoch: int | None, updates: int
-) -> Iterator[Position]:
-    """Finds out where `fit` begins, and holds its checkpoints while it runs.
-
-    Args:
-        model: a `LanguageModel`.
-        values: all arguments of `fit`, by name.
-        steps_per_epoch: None where it is not known.
-        updates: that the optimizer has made.
-    """
-    epoch, n = values["initial_epoch"], steps_per_epoch or 0
-    data_step = first_step(values["x"], n, epoch) if is_pipeline(values["x"]) else 0
-    fresh = Position(epoch, 0, data_step, updates - epoch * n)
-    checkpoints = checkpoints_of(values)
-    if checkpoints is None:
-        yield fresh
-        return
-    with checkpoints.training(model, fresh, values["x"]) as start:
-        yield start
-
-
-def _mode(monitor: str | None, mode: str | None) -> str | None:
-    if mode not in (None, "min", "max"):
-        raise ValueError(f'mode must be "min", "max" or None. Received: mode={mode!r}')
-    if monitor is None or mode is not None:
-        return mode
-    for words, meant in ((_LOWER_IS_BETTER, "min"), (_HIGHER_IS_BETTER, "max")):
-        if any(monitor.endswith(word) for word in words):
-            return meant
-    raise ValueError(
-        f'mode must be "min" or "max" for a monitor whose name does not say it. '
-        f"Received: monitor={monitor!r}, mode=None"
-    )
 
 
 def _plain(value: Any) -> Any:

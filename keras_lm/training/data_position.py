@@ -1,7 +1,7 @@
-"""What a training must know of its data to go on in the midst of them."""
+"""Where a training is in its data, and whether it can go on from there."""
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -12,6 +12,23 @@ _RULE = (
     "pipeline of keras_lm.data, or a tf.data.Dataset that gives the same batches each time it is "
     "iterated"
 )
+
+
+class Position(NamedTuple):
+    """Where a training is.
+
+    Args:
+        epoch: of the next step, from 0 on.
+        step: steps that were made in this epoch.
+        data_step: of a pipeline the next batch, counted over all epochs; of another dataset the
+            batches that were taken of it, or of this round of it.
+        updates_before: updates that the optimizer had made before epoch 0.
+    """
+
+    epoch: int
+    step: int
+    data_step: int
+    updates_before: int
 
 
 def fingerprint(data: Any) -> str | None:

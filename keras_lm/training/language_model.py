@@ -14,7 +14,6 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.arguments import RecordsArguments
-from keras_lm.training.checkpoints import checkpoints_of, resumed
 from keras_lm.training.compile_checks import (
     check_can_be_traced,
     check_default_loss,
@@ -43,6 +42,7 @@ from keras_lm.training.keras_overrides import (
     strategy_of,
 )
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
+from keras_lm.training.resuming import checkpoints_of, resumed
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
 from keras_lm.training.step_values import RecordsSteps

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lm import GPT
+from keras_lm.generation import SEGMENT
 
 WINDOW = 5
 SIZES = {
@@ -53,6 +54,28 @@ def test_greedy_generation_equals_full_passes(model):
         # Nothing sees the future: one pass shows what each step would have picked.
         logits = model(np.array([row[:-1]], "int32"))[0]
         assert row[len(prompt) :] == np.argmax(logits[len(prompt) - 1 :], -1).tolist()
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_texts_longer_than_a_segment_of_the_cache_equal_full_passes(num_beams):
+    keras.utils.set_random_seed(3)
+    model = GPT(**{**SIZES, "max_length": 160}, initializer_range=0.3)
+    model.build()
+    prompts = [ids(1, length, seed=length)[0].tolist() for length in (2, 9)]
+    # The first row ends before the cache has grown twice, and is carried along.
+    found = model.generate(
+        prompts,
+        max_new_tokens=[70, 2 * SEGMENT + 10],
+        num_beams=num_beams,
+        return_scores=True,
+    )
+    for prompt, answer in zip(prompts, found, strict=True):
+        row = np.array([answer.output], "int32")
+        logits = model(row[:, :-1])[0, len(prompt) - 1 :]
+        log_probs = tf.gather(tf.nn.log_softmax(logits), answer.token_ids, batch_dims=1)
+        np.testing.assert_allclose(answer.log_probs, log_probs, atol=1e-3)
+        if num_beams == 1:
+            assert answer.token_ids == np.argmax(logits, -1).tolist()
 
 
 def test_a_banded_layer_caches_its_window_alone(model):

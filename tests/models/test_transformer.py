@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_lm import Transformer
+from keras_lm.generation import SEGMENT
 from keras_lm.models.continuation import Structure
 from keras_lm.models.text_to_text import TextToText
 from keras_lm.training import SampledSoftmax
@@ -120,6 +121,15 @@ def test_prefill_and_steps_equal_one_full_pass(model):
     for before, block in zip(memory, cache.blocks, strict=True):
         for one, other in zip(before, block[2:], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_targets_longer_than_a_segment_of_the_cache_equal_full_passes():
+    keras.utils.set_random_seed(2)
+    model = Transformer(**{**SIZES, "max_length": 120}, initializer_range=0.5)
+    model.build()
+    source = ids(1, 5)[0].tolist()
+    wanted = SEGMENT + 20
+    assert is_greedy(model, source, model.generate(source, max_new_tokens=wanted), wanted)
 
 
 def test_greedy_generation_equals_full_passes(model):

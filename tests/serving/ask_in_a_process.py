@@ -28,6 +28,12 @@ BEAM_OPTIONS = {
     "length_penalty": [1.0, 0.0, 2.0, 1.0],
 }
 IDS = {"token_ids": [[7, 9, 11], [5, 0, 0]], "lengths": [3, 1]}
+# A cache grows beyond its first segment.
+LONG_OPTIONS = {
+    **{name: values[:2] for name, values in OPTIONS.items()},
+    "max_new_tokens": [90, 6],
+    "min_new_tokens": [80, 0],
+}
 
 ROWS = {"token_ids": [[2, 4, 9, 3], [2, 4, 3, 0]], "lengths": [4, 3]}
 LONG = "x " * 60
@@ -43,11 +49,11 @@ REQUESTS = [
     ("electra", "find_replaced_ids", ROWS),
     ("gpt", "serving_default", {"prompt": PROMPTS}),
     ("gpt", "generate", {"prompt": PROMPTS, **OPTIONS}),
-    ("gpt", "generate_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
+    ("gpt", "generate_ids", {**IDS, **LONG_OPTIONS}),
     ("gpt", "score", {"text": PROMPTS}),
     ("gpt", "beam_search", {"prompt": PROMPTS, **BEAM_OPTIONS}),
     ("gpt", "prefill", {"prompt": PROMPTS, **OPTIONS}),
-    ("gpt", "prefill_ids", {**IDS, **{name: values[:2] for name, values in OPTIONS.items()}}),
+    ("gpt", "prefill_ids", {**IDS, **LONG_OPTIONS}),
     ("transformer", "serving_default", {"text": PROMPTS}),
     ("transformer", "generate", {"text": PROMPTS, **OPTIONS}),
     ("transformer", "generate_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),

@@ -28,7 +28,8 @@ def bert(topics):
 def gpt(topics):
     tokenizer = train_byte_bpe([topics], 600)
     # Both kinds of layers, and heads that together are wider than the model.
-    model = GPT(tokenizer.vocab_size, **SIZES, head_dim=12, window=6, tokenizer=tokenizer)
+    sizes = {**SIZES, "max_length": 112}
+    model = GPT(tokenizer.vocab_size, **sizes, head_dim=12, window=6, tokenizer=tokenizer)
     model.build()
     return model
 
@@ -85,6 +86,9 @@ def exports(bert, electra, gpt, transformer, tmp_path_factory):
         num_beams=BEAMS,
         early_stopping=True,
         rules=Rules(no_repeat_ngram_size=3),
+        # It ends nothing: what does is told in test_export_stops.
+        stop="🎉🎉",
+        return_scores=True,
     )
     return directory
 

@@ -10,6 +10,7 @@ from ask_in_a_process import (
     BEAM_OPTIONS,
     BEAMS,
     LONG,
+    LONG_OPTIONS,
     OPTIONS,
     PROMPTS,
     REQUESTS,
@@ -120,9 +121,9 @@ def test_of_a_long_prompt_the_end_is_read(answers, gpt):
 
 def test_ids_are_continued_as_in_python(answers, gpt):
     answer = answers["gpt", "generate_ids"]
-    options = {name: values[:2] for name, values in OPTIONS.items()}
     for row, prompt in enumerate([[7, 9, 11], [5]]):
-        alone = gpt.generate(prompt, **{name: values[row] for name, values in options.items()})
+        options = {name: values[row] for name, values in LONG_OPTIONS.items()}
+        alone = gpt.generate(prompt, **options)
         new = answer["token_ids"][row]
         assert prompt + new[: answer["count"][row]] == alone
         assert set(new[answer["count"][row] :]) <= {-1}
@@ -287,8 +288,8 @@ def test_a_failed_export_leaves_nothing_behind(gpt, tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"version": 0}, "version=0"),
-        ({"max_new_tokens": 0}, r"1 .. 47.*Received: 0"),
-        ({"max_new_tokens": 48}, "Received: 48"),
+        ({"max_new_tokens": 0}, r"1 .. 111.*Received: 0"),
+        ({"max_new_tokens": 112}, "Received: 112"),
         ({"num_beams": 0}, "num_beams must be in 1 .. "),
         ({"num_beams": 9_999}, "Received: 9999"),
         ({"early_stopping": True}, "early_stopping is for num_beams above 1"),
@@ -317,7 +318,7 @@ def test_a_model_that_cannot_answer_is_refused(gpt, bert, tmp_path):
     pretrainer.build()
     with pytest.raises(ValueError, match="export its discriminator or its generator"):
         export(pretrainer, tmp_path / "m")
-    with pytest.raises(ValueError, match="num_beams and rules are for a model that generates"):
+    with pytest.raises(ValueError, match=r"num_beams, rules, stop and .* are for a model that"):
         export(bert, tmp_path / "m", num_beams=2)
 
 

@@ -152,6 +152,21 @@ def test_sigterm_saves_at_the_end_of_the_step_and_exits(uninterrupted, tmp_path,
     check_equals(uninterrupted, watch.seen, history, model)
 
 
+def test_a_sigterm_that_comes_after_the_last_step_is_not_lost(tmp_path):
+    class Late(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append(True))
+    try:
+        model = model_of()
+        model.fit(Batches(1), verbose=0, callbacks=[Late(), Checkpoints(tmp_path)])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert came == [True]
+
+
 def test_a_damaged_checkpoint_is_left_out_and_named(uninterrupted, tmp_path):
     with pytest.raises(Dies):
         train(model_of(), Watch((1, 2)), Checkpoints(tmp_path, every_steps=1))
