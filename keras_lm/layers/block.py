@@ -3,6 +3,7 @@
 B batch, T length, S length of the memory, D hidden size.
 """
 
+import functools
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from keras_lm.layers.building import build_once
 from keras_lm.layers.dense import Dense
 from keras_lm.layers.dropout import Dropout
 from keras_lm.layers.initializers import Initializer, fresh
+from keras_lm.layers.recompute import recomputed
 
 Tensor = Any
 
@@ -42,6 +44,10 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         kernel_initializer: of every kernel.
         output_initializer: of the kernels whose output is added to the residual (GPT-2 scales them
             down by the depth). None: `kernel_initializer`.
+
+    Attributes:
+        recompute: whether a training keeps the inputs alone and computes the rest again for the
+            gradient, see `recomputed`; False until it is set.
 
     Call arguments:
         inputs: float `(B, T, D)`.
@@ -86,6 +92,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
+        self.recompute = False
         if norm not in ("post", "pre"):
             raise ValueError(f"norm must be 'post' or 'pre'. Received: {norm!r}")
         self.pre_norm, self.d_model, self.num_hidden_units = (
@@ -178,6 +185,33 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
                 "A block with a cross-attention needs a memory, or a cache of one. "
                 "Received: memory=None, cache=None"
             )
+        asked = {
+            "attention_mask": attention_mask,
+            "document_ids": document_ids,
+            "memory_mask": memory_mask,
+            "cache": cache,
+            "return_attention_scores": return_attention_scores,
+            "inputs_mask": mask if inputs_mask is None else inputs_mask,
+            "training": training,
+        }
+        if not (self.recompute and training) or cache is not None or return_attention_scores:
+            return self._transform(inputs, memory, **asked)
+        tensors = (inputs,) if memory is None else (inputs, memory)
+        return recomputed(functools.partial(self._transform, **asked), *tensors)
+
+    def _transform(
+        self,
+        inputs: Tensor,
+        memory: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None,
+        document_ids: Tensor | None,
+        memory_mask: Tensor | None,
+        cache: Any,
+        return_attention_scores: bool,
+        inputs_mask: Tensor | None,
+        training: bool | None,
+    ) -> Any:
         extras: list[Any] = []
         caches: list[Any] = []
         own, of_memory = cache if cache is not None and self.cross_attention else (cache, None)
@@ -189,7 +223,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
                 document_ids=document_ids,
                 cache=own,
                 return_attention_scores=return_attention_scores,
-                query_mask=mask if inputs_mask is None else inputs_mask,
+                query_mask=inputs_mask,
                 training=training,
             )
             found = found if isinstance(found, tuple) else (found,)

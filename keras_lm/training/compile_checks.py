@@ -90,6 +90,23 @@ def check_parts(parts: Any, optimizer: Any, loss: Any, jit_compile: Any, run_eag
             )
 
 
+def check_recompute(recompute: bool, blocks: int) -> None:
+    """Raises where there is nothing to be computed again.
+
+    Args:
+        recompute: as `compile` takes it.
+        blocks: number of the model's `TransformerBlock`s.
+
+    Raises:
+        ValueError: it is asked for, and there is no block.
+    """
+    if recompute and not blocks:
+        raise ValueError(
+            "recompute is for models made of keras_lm.layers.TransformerBlock. "
+            "Received: recompute=True, a model without one"
+        )
+
+
 def check_default_loss(
     heads: tuple[str, ...], known: tuple[str, ...], loss_weights: dict[str, float] | None
 ) -> None:

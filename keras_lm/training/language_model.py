@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from keras_lm.layers import TransformerBlock
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.training.compile_checks import (
     check_can_be_traced,
@@ -20,6 +21,7 @@ from keras_lm.training.compile_checks import (
     check_distribution,
     check_label_smoothing,
     check_parts,
+    check_recompute,
     check_sampled_softmax,
 )
 from keras_lm.training.fit_data import (
@@ -37,6 +39,7 @@ from keras_lm.training.keras_overrides import (
     SeveralSteps,
     TrainsInParts,
     TrainsWithoutLogits,
+    layers_of,
     made_together,
     schedule_of,
     strategy_of,
@@ -189,6 +192,7 @@ class LanguageModel(
         label_smoothing: float = 0.0,
         sampled_softmax: int | SampledSoftmax | None = None,
         gradient_accumulation_steps: int = 1,
+        recompute: bool = False,
         jit_compile: bool | str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -228,6 +232,8 @@ class LanguageModel(
                 other, where it is too large for the memory of a device; of several replicas each
                 computes its rows in so many. `batch_size` stays that of an update, and the numbers
                 stay the same: gradients are added up, reduced and applied once.
+            recompute: keep of each Transformer block the input alone, and compute the rest again
+                for the gradient: less memory, about a third more time, the same numbers.
             jit_compile: True: XLA. Under a strategy it compiles forward and backward of each
                 replica, in training alone. `"auto"`: as Keras decides; under a strategy False.
             **kwargs: the rest of what `keras.Model.compile` takes.
@@ -238,7 +244,7 @@ class LanguageModel(
                 model, or one of them is given beside a loss; the optimizer or the model was made
                 outside the strategy's scope; the optimizer accumulates gradients itself, under a
                 strategy or besides `gradient_accumulation_steps`; a `keras.distribution` is set,
-                which does nothing on TensorFlow.
+                which does nothing on TensorFlow; `recompute` for a model without blocks.
         """
         self._check_scope("compile")
         check_distribution()
@@ -258,6 +264,10 @@ class LanguageModel(
                 "learning_rate is that of the default optimizer; give it to your own one. "
                 f"Received: optimizer={optimizer!r}, learning_rate={learning_rate!r}"
             )
+        blocks = layers_of(self, TransformerBlock)
+        check_recompute(recompute, len(blocks))
+        for block in blocks:
+            block.recompute = recompute
         with strategy.scope() if strategy else contextlib.nullcontext():
             scale = kwargs.get("auto_scale_loss", True)
             optimizer = self._make_optimizer(optimizer, learning_rate, scale)
@@ -291,6 +301,7 @@ class LanguageModel(
             label_smoothing=label_smoothing,
             sampled_softmax=sampled_softmax,
             gradient_accumulation_steps=gradient_accumulation_steps,
+            recompute=recompute,
             jit_compile=jit_compile,
             **kwargs,
         )

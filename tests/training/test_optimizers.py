@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.training import AdamW
+from keras_lm.training import LAMB, AdamW
+from keras_lm.training.layer_rates import layer_rates
 
 RATE, B1, B2, EPSILON = 0.1, 0.9, 0.99, 1e-6
 
@@ -105,6 +106,107 @@ def test_a_restored_optimizer_leaves_the_same_weights_alone():
     restored = keras.optimizers.deserialize(config)
     assert isinstance(restored, AdamW)
     assert decayed(restored, NAMES) == NAMES[1:]
+
+
+def lamb_in_numpy(weight, gradients, decay, adapts=True):
+    """You et al. 2020, arXiv:1904.00962, algorithm 2, with the identity for phi."""
+    m, v = np.zeros_like(weight), np.zeros_like(weight)
+    for t, g in enumerate(gradients, start=1):
+        m, v = B1 * m + (1 - B1) * g, B2 * v + (1 - B2) * g * g
+        update = m / (1 - B1**t) / (np.sqrt(v / (1 - B2**t)) + EPSILON)
+        if adapts:
+            update += decay * weight
+            update *= np.linalg.norm(weight) / np.linalg.norm(update)
+        weight = weight - RATE * update
+    return weight
+
+
+def lamb(**kwargs):
+    return LAMB(RATE, beta_1=B1, beta_2=B2, epsilon=EPSILON, **kwargs)
+
+
+def test_lamb_is_the_papers():
+    table, gradient = train(lamb(weight_decay=0.2), IDS)
+    np.testing.assert_allclose(table, lamb_in_numpy(START, [gradient] * 3, 0.2), atol=1e-6)
+    spared, _ = train(lamb(weight_decay=0.2, no_decay=("table",)), IDS)
+    expected = lamb_in_numpy(START, [gradient] * 3, 0.2, adapts=False)
+    np.testing.assert_allclose(spared, expected, atol=1e-6)
+
+
+def test_lamb_without_decay_is_that_of_keras():
+    gradient = START[::-1] ** 2 - 0.3
+    tables = []
+    for optimizer in (
+        lamb(weight_decay=0.0, global_clipnorm=1.0),
+        keras.optimizers.Lamb(RATE, beta_1=B1, beta_2=B2, epsilon=EPSILON, global_clipnorm=1.0),
+    ):
+        table = keras.Variable(START, name="table")
+        for _ in range(3):
+            optimizer.apply([tf.constant(gradient)], [table])
+        tables.append(table.numpy())
+    np.testing.assert_allclose(*tables, atol=1e-6)
+
+
+def test_lamb_is_restored():
+    config = keras.optimizers.serialize(lamb(weight_decay=0.1, no_decay=("kernel",)))
+    restored = keras.optimizers.deserialize(config)
+    assert isinstance(restored, LAMB)
+    assert restored.get_config() == {**restored.get_config(), **config["config"]}
+    assert restored.no_decay == ("kernel",)
+
+
+PATHS = [
+    "bert/encoder/embedding/tokens/embeddings",
+    "bert/encoder/projection/kernel",
+    "bert/encoder/block_0/attention/output/kernel",
+    "bert/encoder/block_1/attention_norm/gamma",
+    "bert/encoder/norm/gamma",
+    "bert/pooler/kernel",
+]
+
+
+def test_lower_layers_have_lower_rates():
+    assert layer_rates(PATHS, 0.5) == [1 / 8, 1 / 8, 1 / 4, 1 / 2, 1, 1]
+    assert layer_rates(
+        ["shared/tokens/embeddings", "a/block_0/k", "b/block_0/k", "b/block_1/k"], 0.5
+    ) == [
+        1 / 8,
+        1 / 2,
+        1 / 4,
+        1 / 2,
+    ]
+    with pytest.raises(ValueError, match=r"models of blocks.*Received: 1 weights, a/kernel"):
+        layer_rates(["a/kernel"], 0.5)
+
+
+def test_a_layers_rate_is_that_of_its_updates_and_of_its_decay():
+    def steps(optimizer, names):
+        weights = []
+        for i, name in enumerate(names):
+            with keras.name_scope(f"block_{i}"):
+                weights.append(keras.Variable(START, name=name))
+        for _ in range(2):
+            optimizer.apply([tf.constant(START**2)] * len(weights), weights)
+        return [w.numpy() for w in weights]
+
+    low, high = steps(ours(weight_decay=0.2, layer_decay=0.5), ["kernel", "kernel"])
+    for found, rate in ((low, RATE / 4), (high, RATE / 2)):
+        alone = keras.Variable(START, name="kernel")
+        optimizer = AdamW(rate, beta_1=B1, beta_2=B2, epsilon=EPSILON, weight_decay=0.2)
+        for _ in range(2):
+            optimizer.apply([tf.constant(START**2)], [alone])
+        np.testing.assert_allclose(found, alone.numpy(), atol=1e-7)
+
+
+def test_a_decay_over_the_layers_is_restored():
+    config = keras.optimizers.serialize(ours(layer_decay=0.9))
+    assert keras.optimizers.deserialize(config).layer_decay == 0.9
+
+
+@pytest.mark.parametrize("layer_decay", [0, -0.1, 1.1])
+def test_a_decay_over_the_layers_that_cannot_be_raises(layer_decay):
+    with pytest.raises(ValueError, match="layer_decay must be"):
+        AdamW(RATE, layer_decay=layer_decay)
 
 
 def test_an_unknown_argument_raises():

@@ -7,9 +7,11 @@ from keras_lm.training.keras_overrides.distributed_fit import DistributedTrainin
 from keras_lm.training.keras_overrides.epoch_start import BeginsWithinEpoch, EpochStart
 from keras_lm.training.keras_overrides.exact_gradients import ExactGradients
 from keras_lm.training.keras_overrides.loss_scale import FiniteOnAllReplicas
+from keras_lm.training.keras_overrides.own_weight_decay import OwnWeightDecay
 from keras_lm.training.keras_overrides.parts import TrainsInParts
 from keras_lm.training.keras_overrides.reading import (
     global_random_state,
+    layers_of,
     made_together,
     report_losses,
     schedule_of,
@@ -24,10 +26,12 @@ __all__ = [
     "EpochStart",
     "ExactGradients",
     "FiniteOnAllReplicas",
+    "OwnWeightDecay",
     "SeveralSteps",
     "TrainsInParts",
     "TrainsWithoutLogits",
     "global_random_state",
+    "layers_of",
     "made_together",
     "report_losses",
     "schedule_of",

@@ -26,6 +26,11 @@ def made_together(model: Any, optimizer: Any) -> bool:
     return optimizer._distribution_strategy is model.distribute_strategy
 
 
+def layers_of(model: Any, kind: type) -> list[Any]:
+    """Returns the layers of a kind in a model, however deep."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
+
+
 def report_losses(model: Any, report: Any) -> None:
     """Tells somebody each loss that enters the mean of the epoch; `fit` shows that mean alone.
 
