@@ -48,6 +48,7 @@ from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.resuming import checkpoints_of, resumed
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
+from keras_lm.training.spread_data import check_equal_steps, too_few_files_named
 from keras_lm.training.step_values import RecordsSteps
 from keras_lm.training.workers import lost_ones_named
 
@@ -371,7 +372,8 @@ class LanguageModel(
         Raises:
             ValueError: the model was not compiled, or was constructed outside the scope of the
                 current strategy; an id is outside the vocabulary; a Python generator is given,
-                of which Keras loses batches; or see `Checkpoints`.
+                of which Keras loses batches; workers have different numbers of batches, or fewer
+                files than there are workers; or see `Checkpoints`.
             RuntimeError: another worker ended, or cannot be reached.
         """
         values = _bind(super().fit, x, args, kwargs)
@@ -381,11 +383,13 @@ class LanguageModel(
             self.sampled_softmax.count(x, self.vocab_size)
         with (
             lost_ones_named(strategy_of(self)),
+            too_few_files_named(strategy_of(self)),
             resumed(self, values, n, self._updates()) as start,
         ):
             values["initial_epoch"] = start.epoch
             if n is not None and is_pipeline(x):
                 values.update(x=x.endless(start_step=start.data_step), steps_per_epoch=n)
+            check_equal_steps(strategy_of(self), x, n)
             check_executions(n, self.steps_per_execution, values)
             if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):
                 values["shuffle"] = False  # Keras cannot shuffle these, and warns
