@@ -105,7 +105,7 @@ def race(rounds: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=8, help="0: no times")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.peak:
@@ -118,7 +118,7 @@ def main() -> None:
         "step": {"rows": ROWS, "length": LENGTH, "vocabulary": VOCABULARY},
         "rounds": args.rounds,
         "peak_megabytes": measured_peaks(),
-        "times": race(args.rounds),
+        "times": race(args.rounds) if args.rounds else None,
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"memory-{datetime.date.today().isoformat()}.json"

@@ -234,7 +234,7 @@ class LanguageModel(
                 computes its rows in so many. `batch_size` stays that of an update, and the numbers
                 stay the same: gradients are added up, reduced and applied once.
             recompute: keep of each Transformer block the input alone, and compute the rest again
-                for the gradient: less memory, about a third more time, the same numbers.
+                for the gradient: less memory for a second forward pass, the same numbers.
             jit_compile: True: XLA. Under a strategy it compiles forward and backward of each
                 replica, in training alone. `"auto"`: as Keras decides; under a strategy False.
             **kwargs: the rest of what `keras.Model.compile` takes.

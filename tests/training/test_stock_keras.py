@@ -23,7 +23,8 @@ def dense_model(replicas, optimizer, **compiled):
 
 def fit(model, rows=8, batch=8):
     x = np.random.default_rng(0).normal(size=(rows, 2)).astype("float32")
-    model.fit(tf.data.Dataset.from_tensor_slices((x, 10 * x[:, :1])).batch(batch), verbose=0)
+    data = tf.data.Dataset.from_tensor_slices((x, 10 * x[:, :1])).batch(batch)
+    model.fit(data, shuffle=False, verbose=0)
 
 
 def sgd(**options):
@@ -96,8 +97,8 @@ def test_an_empty_replica_counts_as_one(replicas):
     weights = []
     for strategy in (tf.distribute.get_strategy(), replicas):
         model = dense_model(strategy, sgd())
-        model.fit(tf.data.Dataset.from_tensors((np.repeat(x, 2, 0), x[:, :1])), verbose=0)
-        model.fit(tf.data.Dataset.from_tensors((x, x[:, :1])), verbose=0)
+        rows = tf.data.Dataset.from_tensor_slices((np.repeat(x, 3, 0), np.repeat(x[:, :1], 3, 0)))
+        model.fit(rows.batch(2), shuffle=False, verbose=0)
         weights.append(model.get_weights()[0])
     assert not np.allclose(*weights, atol=1e-3)
 
@@ -119,8 +120,9 @@ def test_repeated_ids_are_squared_one_by_one():
 def test_a_generator_loses_batches(replicas):
     model = dense_model(replicas, sgd())
     x = np.ones((4, 2), "float32")
+    batches = ((x, x[:, :1]) for _ in range(4))
     with pytest.warns(UserWarning, match="ran out of data"):
-        model.fit(((x, x[:, :1]) for _ in range(4)), steps_per_epoch=4, verbose=0)
+        model.fit(batches, steps_per_epoch=4, shuffle=False, verbose=0)
     assert int(model.optimizer.iterations.numpy()) < 4
 
 
