@@ -27,8 +27,8 @@ def fit(model, rows=8, batch=8):
     model.fit(data, shuffle=False, verbose=0)
 
 
-def sgd(**options):
-    return lambda: keras.optimizers.SGD(0.1, **options)
+def sgd(rate=0.1, **options):
+    return lambda: keras.optimizers.SGD(rate, **options)
 
 
 def step_on_two(replicas, optimizer, gradients):
@@ -67,12 +67,12 @@ def test_an_overflow_on_one_replica_is_written_on_all(replicas):
 
 
 def test_gradients_accumulated_over_steps_fail(replicas):
-    with pytest.raises(RuntimeError, match="merge_call called while defining a new graph"):
+    with pytest.raises(RuntimeError, match="merge_call` called while defining a new graph"):
         fit(dense_model(replicas, sgd(gradient_accumulation_steps=2)))
 
 
 def test_weights_overwritten_by_averages_fail(replicas):
-    with pytest.raises(RuntimeError, match="merge_call called while defining a new graph"):
+    with pytest.raises(RuntimeError, match="merge_call` called while defining a new graph"):
         fit(dense_model(replicas, sgd(use_ema=True, ema_overwrite_frequency=1)))
 
 
@@ -96,7 +96,7 @@ def test_an_empty_replica_counts_as_one(replicas):
     x = np.array([[1.0, 2.0]], "float32")
     weights = []
     for strategy in (tf.distribute.get_strategy(), replicas):
-        model = dense_model(strategy, sgd())
+        model = dense_model(strategy, sgd(0.02))
         rows = tf.data.Dataset.from_tensor_slices((np.repeat(x, 3, 0), np.repeat(x[:, :1], 3, 0)))
         model.fit(rows.batch(2), shuffle=False, verbose=0)
         weights.append(model.get_weights()[0])
