@@ -65,8 +65,7 @@ def megabytes(name: str) -> float:
 def peak(variant: str) -> float:
     step = step_of(variant)
     before = megabytes("VmRSS")
-    for _ in range(2):
-        step()
+    step()
     return round(megabytes("VmHWM") - before, 1)
 
 
