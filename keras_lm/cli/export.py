@@ -1,6 +1,7 @@
 """Write a SavedModel for TensorFlow Serving."""
 
 import argparse
+import pathlib
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--return-scores", action="store_true", help="answers come with their log-probabilities"
     )
+    parser.add_argument("--about", help="a file with what its card says of the model")
 
 
 def run(options: argparse.Namespace) -> int:
     """Exports; prints the path of the version."""
+    about = None if options.about is None else pathlib.Path(options.about).read_text("utf-8")
     from keras_lm.checkpoints import load  # TensorFlow takes seconds to import.
     from keras_lm.serving import export
 
@@ -42,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
         num_beams=options.num_beams,
         stop=options.stop,
         return_scores=options.return_scores,
+        about=about,
     )
     print(path)
     return 0

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from keras_lm.cli import (
+    bundle,
     convert,
     export,
     generate,
@@ -16,10 +17,12 @@ from keras_lm.cli import (
     prepare,
     pretrain,
     serve,
+    verify,
 )
 from keras_lm.version import __version__
 
 COMMANDS = {
+    "bundle": bundle,
     "convert": convert,
     "export": export,
     "generate": generate,
@@ -30,6 +33,7 @@ COMMANDS = {
     "prepare": prepare,
     "pretrain": pretrain,
     "serve": serve,
+    "verify": verify,
 }
 
 

@@ -1,11 +1,13 @@
 """Writes a model as a SavedModel: strings in, answers out, nothing but TensorFlow behind it."""
 
+import dataclasses
 import errno
 import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,6 +16,7 @@ from keras_lm.models import ELECTRAPretrainer
 from keras_lm.models.continuation import PLAIN, Structure
 from keras_lm.models.generation_request import as_stops
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
+from keras_lm.serving.extra_files import write_extra_files
 from keras_lm.serving.signatures import (
     Signatures,
     fill_mask_signatures,
@@ -42,10 +45,16 @@ def export(
     rules: generation.Rules | None = None,
     stop: str | Sequence[str] = (),
     return_scores: bool = False,
+    extra_files: bool = True,
+    about: str | None = None,
+    warmup_batch_sizes: Sequence[int] = (1, 8),
 ) -> pathlib.Path:
     """Writes `directory/<version>/`, the layout that TensorFlow Serving watches.
 
-    The directory appears under its name when it is whole. Signatures, B the batch:
+    The directory appears under its name when it is whole. Beside the model there is
+    `assets.extra/`: `signatures.json` with a question to each signature and its answer, which were
+    asked here; `README.md`, a card; `tf_serving_warmup_requests`, what a server asks a version
+    before it serves it. Signatures, B the batch:
 
     | signature | inputs | outputs |
     |---|---|---|
@@ -113,6 +122,10 @@ def export(
             also answer `log_probs` float32 `(B, N)`, the log-probability of each new token in the
             softmax of the model's own logits, that of an end token behind them, then 0; and `score`
             float32 `(B,)`, their sum. A look at every logit of every token.
+        extra_files: whether there is `assets.extra/`.
+        about: for its card: the data and the scores of the model, and its limits.
+        warmup_batch_sizes: rows of the requests for warming up, each with short and with long
+            texts.
 
     Returns:
         The path of the version.
@@ -122,13 +135,21 @@ def export(
             number out of range.
         FileExistsError: the version is there already; versions are never changed.
     """
-    structure = Structure(
-        num_beams,
-        generation.Rules() if rules is None else rules,
-        stop=tuple(as_stops(stop, "prompts", is_text=True)),
-        scores=return_scores,
-    )
-    signatures = _signatures(model, top_k, max_new_tokens, pairs, structure, early_stopping)
+    options: dict[str, Any] = {
+        "top_k": top_k,
+        "max_new_tokens": max_new_tokens,
+        "pairs": pairs,
+        "num_beams": num_beams,
+        "early_stopping": early_stopping,
+        "rules": None if rules is None else dataclasses.asdict(rules),
+        "stop": as_stops(stop, "prompts", is_text=True),
+        "return_scores": return_scores,
+    }
+    signatures = signatures_of(model, **options)
+    if not all(isinstance(size, int) and size > 0 for size in warmup_batch_sizes):
+        raise ValueError(
+            f"warmup_batch_sizes must be positive whole numbers. Received: {warmup_batch_sizes!r}"
+        )
     if version is not None and version < 1:
         raise ValueError(f"version must be positive. Received: version={version}")
     directory = pathlib.Path(directory)
@@ -142,6 +163,10 @@ def export(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".", suffix=".writing", dir=directory))
     try:
         tf.saved_model.save(root, str(temporary), signatures=signatures)
+        if extra_files:
+            sizes = list(warmup_batch_sizes)
+            name = directory.resolve().name
+            write_extra_files(temporary, name, model, signatures, options, about, sizes)
         temporary.chmod(0o755)  # mkdtemp's 0700 would hide it from a server of another user.
         while True:
             try:
@@ -165,14 +190,40 @@ def _next_version(directory: pathlib.Path) -> int:
     return max(versions, default=0) + 1
 
 
-def _signatures(
+def signatures_of(
     model: LanguageModel,
+    *,
     top_k: int,
     max_new_tokens: int | None,
     pairs: bool,
-    structure: Structure,
+    num_beams: int,
     early_stopping: bool | str,
+    rules: Mapping[str, Any] | None,
+    stop: Sequence[str],
+    return_scores: bool,
 ) -> Signatures:
+    """The functions that an export consists of, by name.
+
+    Args:
+        model: as of `export`.
+        top_k: as of `export`, and so are the others.
+        max_new_tokens: as of `export`.
+        pairs: as of `export`.
+        num_beams: as of `export`.
+        early_stopping: as of `export`.
+        rules: the fields of `keras_lm.generation.Rules`, as JSON may have them, or None.
+        stop: as of `export`.
+        return_scores: as of `export`.
+
+    Raises:
+        ValueError: see `export`.
+    """
+    structure = Structure(
+        num_beams,
+        generation.Rules(**(rules or {})),
+        stop=tuple(as_stops(stop, "prompts", is_text=True)),
+        scores=return_scores,
+    )
     if not isinstance(model, LanguageModel):
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
     if not model.built:

@@ -23,7 +23,7 @@ from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_labels import TextLabels
 
 Tensor = Any
-Signatures = dict[str, Callable[..., Any]]
+Signatures = dict[str, Any]  # of tf.function
 
 
 def rows(dtype: str, name: str) -> tf.TensorSpec:

@@ -1,0 +1,60 @@
+"""What lies beside a SavedModel for who runs it: the sheet, the card, requests for warming up."""
+
+import itertools
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_lm.serving.questions import answer, inputs_of, is_for_an_engine, question
+from keras_lm.serving.sheet import signature_entry, write_sheet
+from keras_lm.serving.warmup import write_warmup
+
+DIRECTORY = "assets.extra"
+_WORD = "word"
+
+
+def write_extra_files(
+    version: pathlib.Path,
+    name: str,
+    model: Any,
+    functions: Mapping[str, Any],
+    options: Mapping[str, Any],
+    about: str | None,
+    batch_sizes: Sequence[int],
+) -> None:
+    """Writes `assets.extra/` of a version, and asks each signature its example.
+
+    Args:
+        version: the directory of the SavedModel.
+        name: the name that it is served under.
+        model: the model, with its tokenizer.
+        functions: a `tf.function` with a signature for each name.
+        options: what the export was asked for, as JSON has it.
+        about: what its authors say of the model.
+        batch_sizes: of the requests for warming up, each with short texts and with long ones.
+    """
+    directory = version / DIRECTORY
+    directory.mkdir()
+    tokenizer = model.tokenizer
+    mask = getattr(tokenizer, "mask_id", None)
+    is_masked = "masked_lm" in model.heads and mask is not None
+    begin = f"{tokenizer.decode([mask], skip_special_tokens=False).strip()} " if is_masked else ""
+    short = f"{begin}This is an example."
+    long = begin + " ".join([_WORD] * model.max_length)
+
+    def encode(text: str) -> list[int]:
+        return tokenizer.encode(text)[: model.max_length]
+
+    entries, warming = {}, []
+    for key, function in sorted(functions.items()):
+        concrete = function.get_concrete_function()
+        inputs = inputs_of(concrete)
+        example = None
+        if not is_for_an_engine(concrete):
+            asked = question(inputs, [short], encode)
+            example = asked, answer(concrete, asked)
+            for size, text in itertools.product(batch_sizes, (short, long)):
+                warming.append((key, question(inputs, [text] * size, encode)))
+        entries[key] = signature_entry(concrete, example)
+    write_sheet(directory, name, model, options, entries, about)
+    write_warmup(directory, name, warming)

@@ -1,0 +1,72 @@
+"""Questions that a signature can be asked, made from what it takes.
+
+For the sheet of an export, for warming up a server and for comparing an export with its model.
+Knows signatures by the names of their inputs alone.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Tensor = Any
+Question = dict[str, np.ndarray]
+
+# Options that 0 does not turn off.
+_OPTIONS = {"max_new_tokens": 8, "top_p": 1, "repetition_penalty": 1, "length_penalty": 1}
+TEXTS = frozenset(("text", "text_pair", "prompt", "target", "question", "context"))
+_IDS = frozenset(("token_ids", "lengths"))
+_STATE = "continues"  # what a signature gives that gives a state
+
+
+def inputs_of(function: tf.types.experimental.ConcreteFunction) -> dict[str, tf.TensorSpec]:
+    """What a function with a signature takes, by name."""
+    return {spec.name: spec for spec in tf.nest.flatten(function.structured_input_signature)}
+
+
+def is_for_an_engine(function: tf.types.experimental.ConcreteFunction) -> bool:
+    """Says whether a signature gives a state to go on from, which is too large for a client."""
+    return _STATE in function.structured_outputs
+
+
+def question(
+    inputs: Mapping[str, tf.TensorSpec],
+    texts: list[str],
+    encode: Callable[[str], list[int]],
+) -> Question:
+    """One question of as many rows as there are texts.
+
+    Args:
+        inputs: what the signature takes.
+        texts: what each row is about; where a signature takes several texts, all of them.
+        encode: gives the ids of a text, with special tokens.
+
+    Returns:
+        Arrays by name; options ask for eight tokens, greedily.
+    """
+    found: Question = {}
+    rows = [encode(text) for text in texts] if _IDS & set(inputs) else []
+    for name, spec in inputs.items():
+        dtype = spec.dtype.as_numpy_dtype
+        if name in TEXTS:
+            found[name] = np.array([text.encode("utf-8") for text in texts], object)
+        elif name == "lengths":
+            found[name] = np.array([len(row) for row in rows], dtype)
+        elif name == "token_ids":
+            found[name] = np.zeros((len(rows), max(map(len, rows), default=0)), dtype)
+            for place, row in enumerate(rows):
+                found[name][place, : len(row)] = row
+        else:
+            found[name] = np.full([len(texts)], _OPTIONS.get(name, 0), dtype)
+    return found
+
+
+def answer(
+    function: tf.types.experimental.ConcreteFunction, asked: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Asks a function in this process."""
+    specs = tf.nest.flatten(function.structured_input_signature)
+    given = [tf.constant(asked[spec.name], spec.dtype) for spec in specs]
+    args, kwargs = tf.nest.pack_sequence_as(function.structured_input_signature, given)
+    return {name: value.numpy() for name, value in function(*args, **kwargs).items()}
