@@ -152,10 +152,9 @@ def _compare(
         gaps = np.where(model == export, 0.0, np.abs(model - export))
         same = gaps <= tolerance * np.maximum(1.0, np.abs(model))  # False where there is a NaN
         far = float(np.max(gaps, initial=0.0))
+    here, there = model.tolist(), export.tolist()
     wrong = [i for i in range(len(rows)) if not np.all(same[i])]
-    return [
-        Difference(signature, output, rows[i], model[i].tolist(), export[i].tolist()) for i in wrong
-    ], far
+    return [Difference(signature, output, rows[i], here[i], there[i]) for i in wrong], far
 
 
 def _ask_natively(

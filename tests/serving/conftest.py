@@ -14,6 +14,8 @@ SIZES = {
     "max_length": 48,
     "initializer_range": 0.4,
 }
+# Examples are asked of some exports alone: first answers take seconds.
+PLAIN = {"extra_files": False}
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +79,7 @@ def exports(bert, electra, gpt, transformer, tmp_path_factory):
     """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
     export(bert, directory / "bert", top_k=3)
-    export(electra, directory / "electra")
+    export(electra, directory / "electra", **PLAIN)
     export(gpt, directory / "gpt", max_new_tokens=8, num_beams=BEAMS)
     export(
         transformer,
@@ -89,6 +91,7 @@ def exports(bert, electra, gpt, transformer, tmp_path_factory):
         # It ends nothing: what does is told in test_export_stops.
         stop="🎉🎉",
         return_scores=True,
+        **PLAIN,
     )
     return directory
 
@@ -98,8 +101,8 @@ def task_exports(classifier, pair_classifier, tagger, tmp_path_factory):
     """The same of tasks."""
     directory = tmp_path_factory.mktemp("saved_tasks")
     export(classifier, directory / "classifier")
-    export(pair_classifier, directory / "pair_classifier", pairs=True)
-    export(tagger, directory / "tagger")
+    export(pair_classifier, directory / "pair_classifier", pairs=True, **PLAIN)
+    export(tagger, directory / "tagger", **PLAIN)
     return directory
 
 

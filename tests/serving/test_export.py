@@ -77,7 +77,7 @@ SMALL = {
 
 def assert_fills_as_in_python(model, directory, text):
     model.build()
-    loaded = tf.saved_model.load(str(export(model, directory, top_k=40)))
+    loaded = tf.saved_model.load(str(export(model, directory, top_k=40, extra_files=False)))
     answer = loaded.signatures["serving_default"](text=tf.constant([text]))
     (expected,) = model.fill_mask(text, top_k=40)
     assert [token.decode() for token in answer["tokens"].numpy()[0, 0]] == [t for t, _ in expected]
@@ -249,10 +249,10 @@ def test_keras_can_hold_an_export_as_a_layer(exports, answers):
 
 def test_versions_count_up_and_are_never_changed(bert, tmp_path):
     assert export(bert, tmp_path / "m") == tmp_path / "m" / "1"
-    assert export(bert, tmp_path / "m", version=7) == tmp_path / "m" / "7"
+    assert export(bert, tmp_path / "m", version=7, extra_files=False) == tmp_path / "m" / "7"
     before = (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns
     with pytest.raises(FileExistsError, match="never changed"):
-        export(bert, tmp_path / "m", version=7)
+        export(bert, tmp_path / "m", version=7, extra_files=False)
     assert (tmp_path / "m" / "7" / "saved_model.pb").stat().st_mtime_ns == before
     assert stat.S_IMODE((tmp_path / "m" / "7").stat().st_mode) == 0o755
 
@@ -265,7 +265,7 @@ def test_who_comes_second_takes_the_next_version(gpt, tmp_path, monkeypatch):
 
     (tmp_path / "m" / "2").mkdir(parents=True)
     monkeypatch.setattr(tf.saved_model, "save", save_while_somebody_writes_version_3)
-    assert export(gpt, tmp_path / "m") == tmp_path / "m" / "4"
+    assert export(gpt, tmp_path / "m", extra_files=False) == tmp_path / "m" / "4"
     assert (tmp_path / "m" / "3" / "saved_model.pb").read_text() == "theirs"
     (tmp_path / "m" / "3" / "saved_model.pb").unlink()
     (tmp_path / "m" / "3").rmdir()
@@ -280,7 +280,7 @@ def test_a_failed_export_leaves_nothing_behind(gpt, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        export(gpt, tmp_path / "m")
+        export(gpt, tmp_path / "m", extra_files=False)
     assert list((tmp_path / "m").iterdir()) == []
 
 

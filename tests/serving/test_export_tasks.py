@@ -76,7 +76,7 @@ def test_every_token_of_ids_is_tagged(task_answers, tagger):
 def test_a_regression_answers_numbers(bert, tmp_path):
     model = TextClassifier(bert, ["stars", "price"], problem="regression")
     model.build()
-    loaded = tf.saved_model.load(str(export(model, tmp_path / "m")))
+    loaded = tf.saved_model.load(str(export(model, tmp_path / "m", extra_files=False)))
     answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
     assert answer.keys() == {"scores", "status"}
     np.testing.assert_allclose(answer["scores"], model.predict(TEXTS, verbose=0).scores, atol=1e-5)

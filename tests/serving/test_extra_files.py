@@ -1,0 +1,79 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from keras_lm import export
+from keras_lm.serving.questions import question
+from keras_lm.serving.sheet import as_json
+from keras_lm.serving.warmup import FILE, write_warmup
+
+
+def extra(directory, name):
+    return directory / name / "1" / "assets.extra"
+
+
+def test_the_sheet_has_a_question_to_each_signature_and_its_answer(exports, loaded):
+    sheet = json.loads((extra(exports, "gpt") / "signatures.json").read_text("utf-8"))
+    assert sheet["name"] == "gpt"
+    assert sheet["export"]["num_beams"] == 3
+    signatures = loaded["gpt"].signatures
+    assert set(sheet["signatures"]) == set(signatures)
+    for name in ("serving_default", "score", "generate_ids"):
+        entry = sheet["signatures"][name]
+        specs = signatures[name].structured_input_signature[1]
+        assert entry["inputs"].keys() == specs.keys()
+        asked = entry["example"]["request"]["inputs"]
+        answer = signatures[name](**{k: tf.constant(v, specs[k].dtype) for k, v in asked.items()})
+        found = as_json({key: value.numpy() for key, value in answer.items()})
+        assert found == entry["example"]["response"]["outputs"]
+    # A state is as large as the cache.
+    assert "example" not in sheet["signatures"]["prefill"]
+
+
+def test_the_card_says_what_it_is_and_how_to_ask(task_exports, bert, tmp_path):
+    card = (extra(task_exports, "classifier") / "README.md").read_text("utf-8")
+    assert card.startswith("# classifier\n\nTextClassifier of keras_lm")
+    assert "Labels: Übel, gut." in card
+    assert "http://localhost:8501/v1/models/classifier:predict" in card
+    assert "Its authors say nothing of its data" in card
+    path = export(bert, tmp_path / "bert", about="Read topics of Python.", warmup_batch_sizes=(3,))
+    card = (path / "assets.extra" / "README.md").read_text("utf-8")
+    assert "\nRead topics of Python.\n" in card
+    assert "[MASK] This is an example." in card
+
+
+def test_servers_are_warmed_up_with_short_and_long_texts_in_several_batches(exports):
+    apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
+    logs = []
+    for record in tf.data.TFRecordDataset(str(extra(exports, "bert") / FILE)):
+        logs.append(apis.PredictionLog.FromString(record.numpy()))
+    requests = [log.predict_log.request for log in logs]
+    assert {r.model_spec.name for r in requests} == {"bert"}
+    texts = [
+        tf.make_ndarray(request.inputs["text"]).tolist()
+        for request in requests
+        if request.model_spec.signature_name == "serving_default"
+    ]
+    assert [len(rows) for rows in texts] == [1, 1, 8, 8]
+    assert len(texts[0][0]) < 50 < len(texts[1][0])
+
+
+def test_a_server_refuses_more_than_a_thousand_requests_so_none_are_written(tmp_path):
+    with pytest.raises(ValueError, match="At most 1000 requests"):
+        write_warmup(tmp_path, "m", [("serving_default", {})] * 1_001)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sizes_of_batches_are_positive(bert, tmp_path):
+    with pytest.raises(ValueError, match=r"positive whole numbers. Received: \(0,\)"):
+        export(bert, tmp_path / "m", warmup_batch_sizes=(0,))
+    assert not (tmp_path / "m").exists()
+
+
+def test_bytes_that_are_no_text_are_written_as_the_rest_interface_writes_them():
+    inputs = {"text": tf.TensorSpec([None], tf.string, "text")}
+    asked = question(inputs, ["ä"], lambda text: [])
+    assert as_json(asked) == {"text": ["ä"]}
+    asked["text"][0] = b"\xff"
+    assert as_json(asked) == {"text": [{"b64": "/w=="}]}
