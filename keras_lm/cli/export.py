@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--return-scores", action="store_true", help="answers come with their log-probabilities"
     )
+    parser.add_argument(
+        "--no-extra-files",
+        action="store_true",
+        help="no examples, no card, nothing to warm up with",
+    )
     parser.add_argument("--about", help="a file with what its card says of the model")
 
 
@@ -46,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
         stop=options.stop,
         return_scores=options.return_scores,
         about=about,
+        extra_files=not options.no_extra_files,
     )
     print(path)
     return 0

@@ -61,8 +61,9 @@ def test_generate_finds_beams_and_streams(saved, capsys):
 def test_export_prints_the_path_of_the_version(saved, tmp_path, capsys):
     path, _ = saved
     words = ["export", str(path), str(tmp_path / "gpt"), "--max-new-tokens", "3"]
-    assert main([*words, "--num-beams", "2"]) == 0
+    assert main([*words, "--num-beams", "2", "--no-extra-files"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "gpt" / "1")
+    assert not (tmp_path / "gpt" / "1" / "assets.extra").exists()
     written = (tmp_path / "gpt" / "1" / "saved_model.pb").read_bytes()
     assert b"beam_search" in written
 
