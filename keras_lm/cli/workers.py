@@ -144,7 +144,10 @@ class Workers:
                         _say(f"worker {i} did not end within {self._grace:g} s and is killed")
                         _send(process, signal.SIGKILL)
             time.sleep(_LOOKED_EVERY)
-        failed = failed or next((process for process in processes if process.poll()), None)
+        if failed is None:  # all have ended since one looked
+            failed = next((process for process in processes if process.poll()), None)
+            if failed is not None and self._signal is None:
+                _say(f"worker {processes.index(failed)} {_said(failed)}")
         return 0 if failed is None else _status(failed)
 
 
