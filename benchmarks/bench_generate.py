@@ -8,8 +8,9 @@ the machine does falls on all. Ratios are theirs over ours, by round: above 1 th
 faster. The limit is the time to read the weights once for each token, at the bandwidth of memory
 that a product with one row reaches, measured in the same round. keras-nlp walks through prompts of
 different lengths token by token, for about two minutes: it does so once with each setting of XLA.
-Writes `benchmarks/results/generate-<date>.json`, unless cases or peers are chosen. About 25
-minutes, and 10 GB. What is not installed is skipped.
+At the end of each case this package's own peers are profiled once, operation by operation. Writes
+`benchmarks/results/generate-<date>.json`, case by case, unless cases or peers are chosen. About 25
+minutes, and 10 GB. What is not installed is skipped; what fails is said in the result.
 """
 
 import argparse
@@ -65,12 +66,19 @@ def race(case: Case, peers: dict[str, Peer], bandwidth: Peer, rounds: int) -> di
     times: dict[str, list[float]] = {name: [] for name in peers}
     first_times: dict[str, list[float]] = {name: [] for name in peers}
     gigabytes = []
+    failed: dict[str, str] = {}
     for name, peer in peers.items():
         # What is traced and compiled is not counted.
-        if walks(name, case):
-            peer.ask(case, True)
-        else:
-            peer.ask(case), peer.ask(first)
+        try:
+            if walks(name, case):
+                peer.ask(case, True)
+            else:
+                peer.ask(case), peer.ask(first)
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {error}"
+            print(f"    without {name}: {failed[name]}", flush=True)
+    peers = {name: peer for name, peer in peers.items() if name not in failed}
+    times = {name: times[name] for name in peers}
     for number in range(rounds):
         gigabytes.append(bandwidth.ask())
         for name, peer in list(peers.items())[:: 1 if number % 2 else -1]:
@@ -81,6 +89,7 @@ def race(case: Case, peers: dict[str, Peer], bandwidth: Peer, rounds: int) -> di
                 times[name].append(peer.ask(case))
     return {
         "case": case._asdict(),
+        "failed": failed,
         "gigabytes_per_s": spread(gigabytes),
         "ms_per_token": {
             name: spread([1e3 * x / case.new_tokens for x in found])
@@ -89,6 +98,7 @@ def race(case: Case, peers: dict[str, Peer], bandwidth: Peer, rounds: int) -> di
         "first_token_ms": {
             name: spread([1e3 * x for x in found]) for name, found in first_times.items() if found
         },
+        "profiles": {our: peers[our].profile(case) for our in OURS if our in peers},
         "ratios": {
             our: {
                 name: spread([b / a for a, b in zip(times[our], theirs, strict=False)])
@@ -124,6 +134,10 @@ def show(name: str, result: dict) -> None:
         )
     for our, ratio in result["ratios"].items():
         print(f"    {our} reaches {ratio['limit']['median']:.2f} of the limit", flush=True)
+    for our, profile in result["profiles"].items():
+        dearest = list(profile.get("operations", {}).items())[:6]
+        parts = (f"{kind} {found['ms']:.2f}" for kind, found in dearest)
+        print(f"    {our}, ms a token: {profile.get('error') or ', '.join(parts)}", flush=True)
 
 
 def main() -> None:
@@ -144,18 +158,26 @@ def main() -> None:
         "cases": {},
     }
     print(f"first token ever, seconds: {report['first_token_ever_s']}", flush=True)
+    whole = (args.cases, args.peers, args.new) == (list(CASES), list(PEERS), None)
+    path = RESULTS / f"generate-{datetime.date.today().isoformat()}.json"
     for name in args.cases:
         case = CASES[name]
         case = case if args.new is None else case._replace(new_tokens=args.new)
-        report["cases"][name] = race(case, peers, bandwidth, args.rounds)
-        show(name, report["cases"][name])
+        try:
+            report["cases"][name] = race(case, peers, bandwidth, args.rounds)
+            show(name, report["cases"][name])
+        except Exception as error:
+            # The cases before it took minutes, and those behind it are worth theirs.
+            report["cases"][name] = {"error": f"{type(error).__name__}: {error}"}
+            print(f"{name} failed: {error}", flush=True)
+        if whole:
+            RESULTS.mkdir(exist_ok=True)
+            beside = path.with_suffix(".writing")
+            beside.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+            beside.rename(path)
+            print(f"wrote {path.name}", flush=True)
     for peer in (*peers.values(), bandwidth):
         peer.end()
-    if (args.cases, args.peers, args.new) == (list(CASES), list(PEERS), None):
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / f"generate-{datetime.date.today().isoformat()}.json"
-        path.write_text(json.dumps(report, indent=2) + "\n", "utf-8")
-        print(f"wrote {path.name}")
 
 
 if __name__ == "__main__":

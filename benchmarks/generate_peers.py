@@ -16,7 +16,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+import generate_profile
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+PROFILE = "profile"
 
 VOCAB_SIZE, WIDTH, LAYERS, HEADS, FEED_FORWARD, MAX_LENGTH = 50_257, 768, 12, 12, 3_072, 1_024
 WEIGHTS = 124_439_808
@@ -265,6 +269,13 @@ class Peer:
             raise answer
         return answer
 
+    def profile(self, case: Case) -> dict[str, Any]:
+        """Where the time of a case goes, see `generate_profile`; an error as what it says."""
+        try:
+            return self.ask(case, PROFILE)
+        except Exception as error:
+            return {"error": f"{type(error).__name__}: {error}"}
+
     def end(self) -> None:
         """Ends the process."""
         self._pipe.send(None)
@@ -280,7 +291,11 @@ def _serve(name: str, pipe: Connection) -> None:
     pipe.send("")
     while (asked := pipe.recv()) is not None:
         try:
-            pipe.send(_seconds(act, *asked) if asked else act())
+            if PROFILE in asked:
+                case = asked[0]
+                pipe.send(generate_profile.profile(lambda case=case: act(case), case.new_tokens))
+            else:
+                pipe.send(_seconds(act, *asked) if asked else act())
         except Exception as error:
             pipe.send(error)
 
