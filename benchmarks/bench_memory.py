@@ -2,11 +2,11 @@
 
     python benchmarks/bench_memory.py [--rounds 8]
 
-A GPT (8 blocks, 256 wide, 4 heads, vocabulary 8,000, dropout 0.1) reads 4 rows of 1,024 tokens a
+A GPT (4 blocks, 256 wide, 4 heads, vocabulary 8,000, dropout 0.1) reads 4 rows of 1,024 tokens a
 step, with AdamW. Peaks are measured in processes of their own, above what the process had before
 the first step, which is after model and optimizer were made. Times are those of one process, the
 variants in turns, so that what else the machine does falls on all; ratios are to the whole step, by
-round. Writes `benchmarks/results/memory-<date>.json`. About five minutes, and 4 GB.
+round. Writes `benchmarks/results/memory-<date>.json`. About five minutes, and 2 GB.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def step_of(variant: str) -> Callable[[], object]:
     """Makes a model, and returns what trains it by one batch."""
     keras.utils.set_random_seed(0)
     model = keras_lm.GPT(
-        VOCABULARY, 256, 8, 4, 1_024, dropout_rate=0.1, max_length=LENGTH, name="gpt"
+        VOCABULARY, 256, 4, 4, 1_024, dropout_rate=0.1, max_length=LENGTH, name="gpt"
     )
     model.build(None)
     model.compile(learning_rate=1e-4, **VARIANTS[variant])

@@ -149,6 +149,7 @@ def _model(recipe: Any, tokenizer: Any, strategy: Any) -> Any:
     model.compile(
         optimizer,
         gradient_accumulation_steps=asked.gradient_accumulation_steps,
+        recompute=asked.recompute,
         steps_per_execution=asked.steps_per_execution,
         jit_compile=asked.xla,
         label_smoothing=asked.label_smoothing,

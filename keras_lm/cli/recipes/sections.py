@@ -99,6 +99,7 @@ class Training(Section):
     steps_per_epoch: Count | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     gradient_accumulation_steps: Count = 1
+    recompute: bool = False
     steps_per_execution: Count = 1
     xla: bool = False
     label_smoothing: Share = 0.0
