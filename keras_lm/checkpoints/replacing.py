@@ -17,8 +17,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 
-from keras_lm.training.checkpoint_files import flush
-
 JOURNAL = ".keras_lm-save.json"
 _FOLDER = ".keras_lm-save-"
 
@@ -51,7 +49,7 @@ def replace_files(
         names = []
         for name, write in files:
             write(folder / name)
-            flush(folder / name)
+            _flush(folder / name)
             names.append(name)
         removed = [
             path.name
@@ -60,10 +58,10 @@ def replace_files(
         ]
         journal = {"folder": folder.name, "files": names, "removed": removed}
         (folder / JOURNAL).write_text(json.dumps(journal), encoding="utf-8")
-        flush(folder / JOURNAL)
-        flush(folder)
+        _flush(folder / JOURNAL)
+        _flush(folder)
         os.replace(folder / JOURNAL, directory / JOURNAL)
-        flush(directory)
+        _flush(directory)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -99,7 +97,7 @@ def finish_interrupted(directory: pathlib.Path) -> None:
             os.replace(folder / name, directory / name)
     for name in journal["removed"]:
         (directory / name).unlink(missing_ok=True)
-    flush(directory)
+    _flush(directory)
     (directory / JOURNAL).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -118,3 +116,18 @@ def _checked(directory: pathlib.Path, text: str) -> dict:
         f"{JOURNAL} is written while a model is saved, and names files beside it. "
         f"Received: {directory / JOURNAL} with {text!r:.200}"
     )
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Waits until a file, or the names in a folder, would survive a loss of power.
+
+    Raises:
+        OSError: a file does not fit onto the disk after all.
+    """
+    # Not every system can do it to folders.
+    with contextlib.suppress(OSError) if path.is_dir() else contextlib.nullcontext():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
