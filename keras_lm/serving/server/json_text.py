@@ -94,8 +94,8 @@ def kind_of(value: Any) -> str:
 
 
 def error_body(message: str) -> bytes:
-    """What a request is answered that failed."""
-    return encoded('{"error": ' + _ENCODER.encode(message) + "}")
+    """What a request is answered that failed; what it quotes and is no text becomes "?"."""
+    return ('{"error": ' + _ENCODER.encode(message) + "}").encode("utf-8", "replace")
 
 
 def predictions_body(outputs: Mapping[str, np.ndarray]) -> bytes:

@@ -172,6 +172,7 @@ MALFORMED = [
     ("POST", PREDICT, {"instances": [1, {"x": 1}]}, 400, "Expecting value/list but got object"),
     ("POST", PREDICT, {"instances": [{"z": 1}]}, 400, "does not have named input: z"),
     ("POST", PREDICT, {"instances": [{}]}, 400, "keys must be equal to: x"),
+    ("POST", PREDICT, '{"instances": [{"\\udbff": 1}]}', 400, "does not have named input: ?"),
     ("POST", PREDICT, {"instances": [[1]]}, 400, "must have the shape [-1]"),
     ("POST", PREDICT, {"inputs": 1}, 400, "must have the shape [-1]"),
     ("POST", PREDICT, {"inputs": {"z": [1]}}, 400, "Missing named input: x in 'inputs' object."),
