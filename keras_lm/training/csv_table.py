@@ -42,12 +42,17 @@ class CsvTable:
 
         Args:
             row: values by column; the key is among them. None and nan leave their place empty.
+
+        Raises:
+            OSError: the file cannot be written.
         """
-        if self._columns is None or set(row) - set(self._columns):
-            self._columns = self._begin(row)
-        text = [_text(row.get(column)) for column in self._columns]
+        columns, self._columns = self._columns, None  # a row that fails is cut by the next one
+        if columns is None or set(row) - set(columns):
+            columns = self._begin(row)
+        text = [_text(row.get(column)) for column in columns]
         with self.path.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerow(text)
+        self._columns = columns
 
     def _begin(self, row: Mapping[str, Any]) -> list[str]:
         """Writes what stays of the file; returns its columns."""

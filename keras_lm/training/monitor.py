@@ -4,6 +4,7 @@ import math
 import os
 import pathlib
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,8 @@ class Monitor(keras.callbacks.ProgbarLogger):
     - `epochs.csv`, a row for each epoch, with the results of validation as `val_...`.
     - `events.out.tfevents...`, the same for TensorBoard: tags `train/...` and `validation/...`.
 
-    A training that is resumed goes on with these files: rows from its first step on are cut.
+    A training that is resumed goes on with these files: rows from its first step on are cut. A row
+    that cannot be written is warned of, and the training goes on.
 
     Tokens are those of the global batch that are no padding, special tokens among them; see
     `real_tokens`. Seconds are those of the wall between the ends of steps: waiting for data and
@@ -178,8 +180,7 @@ class Monitor(keras.callbacks.ProgbarLogger):
         if self._peak is not None:
             flops = sum(step.flops for step in steps)
             row["flops_utilization"] = flops / seconds / self._peak
-        if self._steps is not None:
-            self._steps.write(row)
+        _write(self._steps, row)
         if self._board is not None:
             hidden = ("step", "tokens", "seconds")
             scalars = {f"train/{name}": row[name] for name in row if name not in hidden}
@@ -199,8 +200,7 @@ class Monitor(keras.callbacks.ProgbarLogger):
         """Writes the epoch, with the results of validation."""
         logs = _loss_first(logs)
         row = {"epoch": epoch + 1, "step": self._step, **logs}
-        if self._epochs is not None:
-            self._epochs.write(row)
+        _write(self._epochs, row)
         if self._board is not None:
             results = {
                 f"validation/{name.removeprefix('val_')}": value
@@ -223,6 +223,18 @@ class Monitor(keras.callbacks.ProgbarLogger):
     def _close(self) -> None:
         if self._board is not None:
             self._board.close()
+
+
+def _write(table: CsvTable | None, row: Mapping[str, Any]) -> None:
+    if table is None:
+        return
+    try:
+        table.write(row)
+    except OSError as error:  # a full disk; days of training are worth more than a row
+        warnings.warn(
+            f"A row of {table.path} could not be written, and the training goes on. {error}",
+            stacklevel=2,
+        )
 
 
 def _is_bad(step: Step) -> bool:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from training_toys import Losses, Toy, masked_rows
 
 from keras_lm.training import AdamW, Linear, Monitor
+from keras_lm.training.csv_table import CsvTable
 
 ROWS, BATCH, STEPS = 20, 8, 3  # the last batch has 4 rows
 
@@ -131,6 +132,22 @@ def test_a_resumed_training_goes_on_with_the_file(tmp_path):
     assert rows[:STEPS] == before
     assert [row["step"] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert [row["epoch"] for row in table(tmp_path / "epochs.csv")] == ["1", "2"]
+
+
+def test_a_row_that_cannot_be_written_is_warned_of(tmp_path, monkeypatch):
+    model, monitor = toy(), Monitor(tmp_path, tensorboard=False)
+    begin, failed = CsvTable._begin, []
+
+    def full_once(self, row):
+        if self.key == "step" and not failed:
+            failed.append(row)
+            raise OSError(28, "No space left on device")
+        return begin(self, row)
+
+    monkeypatch.setattr(CsvTable, "_begin", full_once)
+    with pytest.warns(UserWarning, match=r"A row of .*steps.csv could not be written.*No space"):
+        model.fit(dataset(), verbose=0, callbacks=[monitor])
+    assert column(tmp_path / "steps.csv", "step") == [2, 3]
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):

@@ -32,10 +32,18 @@ def check(recipe: Any) -> int:
         ValueError: something is not there; each is a line of the message. Or the directory holds
             another training, or the model's sizes do not fit each other.
     """
+    _check_files(recipe)
+    return _parameters(recipe)
+
+
+def _check_files(recipe: Any) -> None:
     lines = missing_files(recipe)
     if lines:
         raise ValueError("\n  ".join(["The recipe's files are not all there:", *lines]))
     directory.compare(recipe)
+
+
+def _parameters(recipe: Any) -> int:
     arguments = model_arguments(recipe)
     number = abstract(model_of(recipe), **arguments).count_params()
     return number if "vocab_size" in arguments else 0
@@ -55,12 +63,10 @@ def run(recipe: Any, verbose: int | str = "auto") -> pathlib.Path:
         ValueError: see `check`, and what the parts themselves refuse.
         FloatingPointError: a loss was no number.
     """
-    lines = missing_files(recipe)
-    if lines:
-        raise ValueError("\n  ".join(["The recipe's files are not all there:", *lines]))
-    directory.compare(recipe)
+    _check_files(recipe)
     strategy = training.strategy(recipe.strategy)  # before all else that TensorFlow does
     chief = workers.is_chief(strategy)
+    _parameters(recipe)  # sizes that do not fit are told before hours of tokenizing
     keras.utils.set_random_seed(recipe.seed)
     place = pathlib.Path(recipe.directory)
     if chief:
