@@ -46,6 +46,7 @@ test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases unde
 
 bench: $(STAMP) ## paired with peers, about an hour; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_tokenizers.py
+	$(BIN)/python benchmarks/bench_input.py
 	$(BIN)/python benchmarks/bench_banded_attention.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_sampled_softmax.py

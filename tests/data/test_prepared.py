@@ -1,5 +1,8 @@
 import collections
+import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +14,19 @@ from keras_lm.tokenizers import WordPiece
 SEP, WORD = 3, 5
 NUM_DOCUMENTS = 150
 PREPARED = ["masked_lm", "causal_lm"]
+
+
+MEMORY = """
+import resource, sys
+from keras_lm.data import Prepared, causal_lm
+prepared = Prepared(sys.argv[1], shuffle_tokens=2**20)
+data = causal_lm(prepared, prepared.tokenizer, sequence_length=128, batch_size=64)
+steps = iter(data.endless())
+next(steps)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(1 + sum(1 for _, i in zip(steps, range(data.steps_per_epoch - 1))))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 def document_of(word):
@@ -49,10 +65,10 @@ def directories(corpus, causal, tmp_path_factory):
             causal,
             output=path / objective,
             objective=objective,
-            shard_size=1500,
+            shard_size=700,
             num_processes=1,
         )
-        assert len(prepared.index.shards) > 8
+        assert len(prepared.index.shards) > 16
     return path
 
 
@@ -84,7 +100,7 @@ def test_masked_rows_are_those_of_the_files(corpus, directories, causal, across_
     assert collections.Counter(shuffled) == collections.Counter(expected)
 
 
-@pytest.mark.parametrize("shard_size", [1, 1500])  # documents are shorter and longer than rows
+@pytest.mark.parametrize("shard_size", [1, 700])  # documents are shorter and longer than rows
 @pytest.mark.parametrize("length", [7, 64])
 def test_causal_rows_are_those_of_the_files(
     corpus, directories, causal, tmp_path, shard_size, length
@@ -171,27 +187,65 @@ def test_the_parts_of_two_workers_are_the_batches_and_share_no_row(pipeline, dir
     assert [part.batch_size for part in parts] == [4, 4]
     for first, second, whole in zip(*batches, steps, strict=True):
         same(tf.nest.map_structure(lambda *x: np.concatenate(x), first, second), whole)
-    # The shards are as many documents each, in order; a document is in one shard.
-    whole = Prepared(directories / "masked_lm")
-    border = np.cumsum([shard.documents for shard in whole.index.shards])
     for begin in (0, number):
         mine, others = (
             {row for x in part[begin : begin + number] for row in whole_rows(x)} for part in batches
         )
         assert len(mine) == len(others) == 4 * number
         assert not mine & others
-        read = [
-            {
-                int(np.searchsorted(border, document_of(id_ - WORD), side="right"))
-                for row in part
-                for id_ in row
-                if WORD <= id_ < WORD + 20 * NUM_DOCUMENTS
-            }
-            for part in (mine, others)
-        ]
-        assert read[0] | read[1] == set(range(len(border)))
-        # The one where the rows of one worker end and the other's begin, and rows over a border.
-        assert len(read[0] & read[1]) <= 4 < len(border) / 2
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_a_worker_reads_its_own_shards_alone(
+    worker, pipeline, steps, directories, causal, tmp_path
+):
+    """And the first records behind a shard, where its last row may end."""
+    shutil.copytree(directories / "masked_lm", tmp_path / "x")
+    prepared = Prepared(tmp_path / "x", num_streams=2, shuffle_tokens=700)
+    part = masked_lm(prepared, causal, sequence_length=16, batch_size=8).for_worker(2, worker)
+    expected = [
+        row
+        for x in steps[: pipeline.steps_per_epoch]
+        for row in whole_rows(x)[4 * worker : 4 * worker + 4]
+    ]
+    # A document is in one shard; the shards hold them in order.
+    border = np.cumsum([shard.documents for shard in prepared.index.shards])
+    documents = {
+        document_of(id_ - WORD)
+        for row in expected
+        for id_ in row
+        if WORD <= id_ < WORD + 20 * NUM_DOCUMENTS
+    }
+    own = {int(np.searchsorted(border, document, side="right")) for document in documents}
+    others = set(range(len(border))) - own - {shard + 1 for shard in own}
+    assert len(others) > len(border) / 8
+    for shard in others:
+        path = tmp_path / "x" / prepared.index.shards[shard].file
+        path.write_bytes(bytes(path.stat().st_size))
+    assert rows(part) == expected
+
+
+@pytest.mark.slow
+def test_the_memory_that_is_used_does_not_depend_on_the_corpus(causal, tmp_path):
+    """An epoch over 128 MB of ids, 64 times the same shard, in windows of 2 MB."""
+    document = " ".join(f"w{i % 3000}" for i in range(10_000))
+    output = tmp_path / "x"
+    prepare(texts=[document] * 100, tokenizer=causal, output=output, objective="causal_lm")
+    values = json.loads((output / "index.json").read_text())
+    (shard,) = values["shards"]
+    for i in range(1, 64):
+        name = f"{i:05}.tfrecord.gz"
+        shutil.copy(output / shard["file"], output / name)
+        values["shards"].append({**shard, "file": name})
+    values["statistics"]["documents"] *= 64
+    (output / "index.json").write_text(json.dumps(values))
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(output)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    before, steps, after = map(int, done.stdout.split())
+    assert steps == 64 * 1_000_100 // 128 // 64
+    assert after - before < 60_000  # kB
 
 
 def test_replicas_together_see_the_global_batch(pipeline, steps, replicas):
