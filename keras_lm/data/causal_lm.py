@@ -93,7 +93,7 @@ def causal_lm(
     if prepared:
         return PreparedPipeline(
             prepared,
-            StreamRows(prepared, sequence_length, end_id),
+            StreamRows(prepared, sequence_length),
             shifted,
             batch_size=batch_size,
             seed=seed,

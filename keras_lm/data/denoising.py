@@ -146,7 +146,7 @@ def denoising(
         tables = span_tables(prepared, capacity, continues, between)
         return PreparedPipeline(
             prepared,
-            SpanRows(prepared, tables, capacity, between, cut),
+            SpanRows(prepared, tables, capacity, across_documents, cut),
             noised_rows,
             batch_size=batch_size,
             seed=seed,

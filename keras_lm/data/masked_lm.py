@@ -151,7 +151,7 @@ def masked_lm(
         else:
             tables = span_tables(prepared, capacity, continues, end_id)
             make = functools.partial(assemble, second=None, **special)
-            rows_of = SpanRows(prepared, tables, capacity, end_id, make)
+            rows_of = SpanRows(prepared, tables, capacity, end_id is not None, make)
         return PreparedPipeline(
             prepared,
             rows_of,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_lm.data import checks
+from keras_lm.data.decoder_start import closing_id
 from keras_lm.data.documents import Source, Texts, read_documents
 from keras_lm.data.fingerprint import fingerprint
 from keras_lm.data.prepared import Prepared
@@ -78,10 +79,12 @@ def prepare(
             f'objective must be "masked_lm" or "causal_lm". Received: objective={objective!r}'
         )
     checks.tokenizer(tokenizer, "end" if objective == "causal_lm" else "mask")
+    roles = ("end",) if objective == "causal_lm" else ("sep",)
     encoding = Encoding(
         tokenizer=tokenizer.host.to_str(),
         parse_special_tokens=tokenizer.special_tokens == "parse",
         vocab_size=tokenizer.vocab_size,
+        end_id=closing_id(tokenizer, *roles),
         objective=objective,
         mask_personal=bool(mask_personal),
     )

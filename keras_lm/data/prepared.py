@@ -81,12 +81,7 @@ class Prepared:
     @functools.cached_property
     def files(self) -> ShardFiles:
         """The shards, for graphs."""
-        shards = self.index.shards
-        return ShardFiles(
-            [str(self.directory / shard.file) for shard in shards],
-            np.array([shard.records for shard in shards], np.int64),
-            self.index.settings["dtype"],
-        )
+        return ShardFiles(self.directory, self.index.shards, self.index.settings["dtype"])
 
     def token_counts(self, end_id: int | None) -> np.ndarray:
         """How often each id stands in the text, int64 `(V,)`, with an id behind each document."""

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.data.prepared import Prepared
+from keras_lm.data.prepared_shards import ShardFiles, without_ends
 from keras_lm.data.row_tables import RowTables
 from keras_lm.data.sentence_pairs import PairRows, draw_pairs
 
@@ -55,23 +56,22 @@ class StreamRows:
     Args:
         prepared: the corpus.
         length: T.
-        end_id: the id behind each document.
     """
 
-    def __init__(self, prepared: Prepared, length: int, end_id: int):
+    def __init__(self, prepared: Prepared, length: int):
         self.capacity = length
-        self._files, self._end_id = prepared.files, end_id
-        size_S = np.array([s.tokens + s.documents for s in prepared.index.shards], np.int64)
-        border_S = np.concatenate([[0], np.cumsum(size_S)])
+        self._files = prepared.files
+        border_S = np.concatenate([[0], np.cumsum(self._files.size)])
         # The first row that begins in each shard, or behind it.
         first_S = np.minimum(-(-border_S // length), (border_S[-1] - 1) // length)
         self.num_rows = np.diff(first_S)
         with tf.device("CPU:0"):
             self._start_S = tf.constant(first_S[:-1] * length - border_S[:-1])
+            self._more_S = tf.constant(self._files.blocks_behind(length + 1))
 
     def load(self, shard: Tensor) -> tuple[Tensor, ...]:
         """See `Rows`."""
-        return (self._files.stream(shard, self.capacity + 1, self._end_id),)
+        return self._files.load(shard, self._more_S[shard])[:1]
 
     def window(
         self, loaded: tuple[Tensor, ...], shards: Tensor, at: Tensor, row: Tensor
@@ -97,7 +97,7 @@ class SpanRows:
         prepared: the corpus.
         tables: of `row_tables.span_tables`.
         capacity: tokens of a row.
-        end_id: the id behind each document, None where rows end with documents.
+        across_documents: whether rows go on behind the end of a document.
         assemble: ids `(N,)` and spans (start int64 `(B,)`, length int64 `(B,)`) to a batch.
     """
 
@@ -106,27 +106,32 @@ class SpanRows:
         prepared: Prepared,
         tables: RowTables,
         capacity: int,
-        end_id: int | None,
+        across_documents: bool,
         assemble: Callable[[Tensor, tuple[Tensor, Tensor]], Any],
     ):
         self.capacity, self.num_rows = capacity, tables.num_rows
-        self._files, self._end_id, self._assemble = prepared.files, end_id, assemble
-        self._more = 0 if end_id is None else capacity + 1
+        self._files, self._across, self._assemble = prepared.files, across_documents, assemble
         with tf.device("CPU:0"):
             self._path_S = tf.constant(tables.paths("rows"))
+            self._tokens_S = tf.constant(self._files.tokens)
+            self._more_S = tf.constant(
+                self._files.blocks_behind(capacity + 1 if across_documents else 0)
+            )
 
     def load(self, shard: Tensor) -> tuple[Tensor, ...]:
         """See `Rows`."""
-        ids = self._files.stream(shard, self._more, self._end_id)
-        return ids, tf.io.read_file(self._path_S[shard])
+        ids, lengths = self._files.load(shard, self._more_S[shard])
+        return ids, lengths, tf.io.read_file(self._path_S[shard])
 
     def window(
         self, loaded: tuple[Tensor, ...], shards: Tensor, at: Tensor, row: Tensor
     ) -> tuple[Tensor, ...]:
         """See `Rows`; ids `(N,)`, where rows begin and how long they are, int64 `(W,)`."""
-        del shards
-        id_N, base_n = self._files.ids(loaded[0])
-        table_R2, first_n = _table(loaded[1], 2)
+        if self._across:
+            id_N, base_n = self._files.ids(loaded[0])
+        else:
+            id_N, base_n = _texts(self._files, self._tokens_S, loaded, shards)
+        table_R2, first_n = _table(loaded[2], 2)
         span_W2 = tf.gather(table_R2, tf.gather(first_n, at) + row)
         return id_N, tf.gather(base_n, at) + span_W2[:, 0], span_W2[:, 1]
 
@@ -157,23 +162,22 @@ class PairedRows:
         self.capacity, self.num_rows = capacity, tables.num_rows
         self._files, self._assemble = prepared.files, assemble
         with tf.device("CPU:0"):
+            self._tokens_S = tf.constant(prepared.files.tokens)
             self._units_S = tf.constant(tables.paths("units"))
             self._rows_S = tf.constant(tables.paths("rows"))
 
     def load(self, shard: Tensor) -> tuple[Tensor, ...]:
         """See `Rows`."""
-        ids = self._files.stream(shard, 0, None)
-        units, rows = (tf.io.read_file(x[shard]) for x in (self._units_S, self._rows_S))
-        return ids, units, rows
+        loaded = self._files.load(shard, tf.constant(0, tf.int64))
+        return *loaded, *(tf.io.read_file(x[shard]) for x in (self._units_S, self._rows_S))
 
     def window(
         self, loaded: tuple[Tensor, ...], shards: Tensor, at: Tensor, row: Tensor
     ) -> tuple[Tensor, ...]:
         """See `Rows`; ids `(N,)`, the fields of `PairRows`, and which rows are in the window."""
-        del shards
-        id_N, base_n = self._files.ids(loaded[0])
-        unit_U1, unit_n = _table(loaded[1], 1)
-        table_R5, row_n = _table(loaded[2], 5)
+        id_N, base_n = _texts(self._files, self._tokens_S, loaded, shards)
+        unit_U1, unit_n = _table(loaded[2], 1)
+        table_R5, row_n = _table(loaded[3], 5)
         unit_U = unit_U1[:, 0] + _repeated(base_n, unit_n, unit_U1)
         of_unit_R, of_row_R = (_repeated(base, row_n, table_R5) for base in (unit_n, row_n))
         start_R, end_R, document_end_R, first_row_R, end_row_R = tf.unstack(table_R5, axis=1)
@@ -193,6 +197,12 @@ class PairedRows:
         id_N, *fields, row_W = window
         spans = draw_pairs(PairRows(*fields), tf.gather(row_W, place), self.capacity, seed)
         return self._assemble(id_N, *spans[:2]), spans[2]
+
+
+def _texts(files: ShardFiles, tokens: Tensor, loaded: Any, shards: Tensor) -> tuple[Tensor, Tensor]:
+    """Ids without those behind documents `(N,)`, and where each shard begins, int64 `(n,)`."""
+    id_N = without_ends(files.ids(loaded[0])[0], loaded[1])
+    return id_N, tf.cumsum(tf.gather(tokens, shards), exclusive=True)
 
 
 def _table(loaded: Tensor, columns: int) -> tuple[Tensor, Tensor]:

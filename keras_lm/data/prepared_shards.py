@@ -1,12 +1,17 @@
-"""Reads shards of a prepared directory, in the graph.
+"""Reads shards of a prepared directory, in the graph; what is in them, see `shards.encoding`.
 
-S shards, N tokens.
+S shards, n shards that are read together, N tokens, L texts and ends of documents.
 """
 
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from keras_lm.shards.encoding import BLOCK
+from keras_lm.shards.index import Shard
 
 Tensor = Any
 
@@ -15,64 +20,89 @@ class ShardFiles:
     """The files, as tensors.
 
     Args:
-        paths: S of them.
-        num_records: int64 `(S,)`.
+        directory: where they are.
+        shards: S of them.
         dtype: of the ids.
+
+    Attributes:
+        tokens: int64 `(S,)`, ids of the texts of each shard.
+        size: int64 `(S,)`, the same with those behind documents.
     """
 
-    def __init__(self, paths: list[str], num_records: np.ndarray, dtype: str):
+    def __init__(self, directory: pathlib.Path, shards: Sequence[Shard], dtype: str):
         self.dtype = tf.as_dtype(dtype)
+        self.tokens = np.array([shard.tokens for shard in shards], np.int64)
+        self.size = self.tokens + np.array([shard.documents for shard in shards], np.int64)
+        self._paths = [str(directory / shard.file) for shard in shards]
+        self._blocks = np.array([shard.blocks for shard in shards], np.int64)
         with tf.device("CPU:0"):
-            self._path_S = tf.constant(paths)
-            self._records_S = tf.constant(num_records, tf.int64)
-        self._records = tf.function(self.records, autograph=False).get_concrete_function(
-            *[tf.TensorSpec((), tf.int64)] * 2
+            self._path_S = tf.constant(self._paths)
+            self._blocks_S = tf.constant(self._blocks)
+        number = tf.TensorSpec((), tf.int64)
+        self._read = tf.function(self._records, autograph=False).get_concrete_function(
+            number, number
         )
 
-    def __len__(self) -> int:
-        """S."""
-        return len(self._path_S)
+    def blocks_behind(self, tokens: int) -> np.ndarray:
+        """How many blocks behind each shard hold so many tokens, or all that follow; `(S,)`."""
+        more_S = np.zeros_like(self.size)
+        for i in range(len(more_S)):
+            missing, j = tokens, i + 1
+            while missing > 0 and j < len(more_S):
+                more_S[i] += min(self._blocks[j], -(-missing // BLOCK))
+                missing -= int(self.size[j])
+                j += 1
+        return more_S
 
-    def records(self, shard: Tensor, more: Tensor) -> Tensor:
-        """The records of a shard, strings, and so many of those that follow in other shards."""
-        number = self._records_S[shard] + more
-        # A shard has one record at least.
-        files = tf.data.TFRecordDataset(self._path_S[shard : shard + more + 1], "GZIP")
-        return files.take(number).batch(number).get_single_element()
-
-    def stream(self, shard: Tensor, more: int, end_id: int | None) -> Tensor:
-        """The ids of `records` as the bytes of one string.
+    def load(self, shard: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+        """The two halves of all records of a shard, and of blocks of the ones behind it.
 
         Args:
             shard: int64 scalar.
-            more: records behind those of the shard.
-            end_id: what stands behind each document, or None.
-        """
-        record_N = self.records(shard, tf.constant(more, tf.int64))
-        if end_id is not None:
-            end = np.array(end_id, self.dtype.as_numpy_dtype).tobytes()
-            record_N = tf.where(tf.equal(record_N, b""), end, record_N)
-        return tf.strings.reduce_join(record_N)
+            more: blocks behind those of the shard, int64 scalar.
 
-    def ids(self, streams: Tensor) -> tuple[Tensor, Tensor]:
-        """Streams, strings `(n,)`, one behind the other: ids `(N,)`, and where each begins."""
-        id_N = tf.io.decode_raw(tf.strings.reduce_join(streams), self.dtype)
-        length_n = tf.cast(tf.strings.length(streams), tf.int64) // self.dtype.size
+        Returns:
+            The bytes of the ids, and those of the lengths of texts, strings.
+        """
+        record_n = self._records(shard, more)
+        return tf.strings.reduce_join(record_n[::2]), tf.strings.reduce_join(record_n[1::2])
+
+    def ids(self, loaded: Tensor) -> tuple[Tensor, Tensor]:
+        """Ids of several shards, strings `(n,)`: ids `(N,)`, and where each shard begins `(n,)`."""
+        id_N = tf.io.decode_raw(tf.strings.reduce_join(loaded), self.dtype)
+        length_n = tf.cast(tf.strings.length(loaded), tf.int64) // self.dtype.size
         return id_N, tf.cumsum(length_n, exclusive=True)
 
     def on_host(self, shard: int, more: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of `records` without ends `(N,)`, and the length of each record, int64.
+        """What `load` reads, as ids `(N,)` and lengths int64 `(L,)`.
 
         Raises:
             ValueError: a shard cannot be read, with its name.
         """
         try:
-            records = self._records(tf.constant(shard, tf.int64), tf.constant(more, tf.int64))
+            records = self._read(tf.constant(shard, tf.int64), tf.constant(more, tf.int64)).numpy()
         except tf.errors.OpError as error:
             raise ValueError(
-                f"A shard must be as it was written. Received: "
-                f"{self._path_S[shard].numpy().decode()!r}: {error.message.splitlines()[0]}"
+                "A shard must be as it was written. Received: "
+                f"{self._paths[shard]!r}: {error.message.splitlines()[0]}"
             ) from error
-        length = tf.strings.length(records).numpy().astype(np.int64) // self.dtype.size
-        joined = tf.strings.reduce_join(records).numpy()
-        return np.frombuffer(joined, self.dtype.as_numpy_dtype), length
+        ids = np.frombuffer(b"".join(records[::2]), self.dtype.as_numpy_dtype)
+        return ids, np.frombuffer(b"".join(records[1::2]), "<i4").astype(np.int64)
+
+    def _records(self, shard: Tensor, more: Tensor) -> Tensor:
+        number = 2 * (self._blocks_S[shard] + more)
+        # A shard has one block at least.
+        files = tf.data.TFRecordDataset(self._path_S[shard : shard + more + 1], "GZIP")
+        return files.take(number).batch(number).get_single_element()
+
+
+def without_ends(ids: Tensor, lengths: Tensor) -> Tensor:
+    """Ids of texts alone.
+
+    Args:
+        ids: `(N,)`, with an id behind each document.
+        lengths: bytes of the lengths of texts, strings `(n,)`.
+    """
+    length_L = tf.io.decode_raw(tf.strings.reduce_join(lengths), tf.int32)
+    is_end_N = tf.repeat(tf.equal(length_L, 0), tf.maximum(length_L, 1))
+    return tf.boolean_mask(ids, ~is_end_N)

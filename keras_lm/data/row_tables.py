@@ -74,11 +74,10 @@ def pair_tables(prepared: Prepared, capacity: int, continues: np.ndarray | None)
 def _across(
     prepared: Prepared, capacity: int, continues: np.ndarray | None, end_id: int
 ) -> Iterator[Tables]:
-    place = 0
-    for shard, about in enumerate(prepared.index.shards):
-        flat, length = prepared.files.on_host(shard, capacity + 1)
-        ids = np.insert(flat, np.cumsum(length)[length == 0], np.array(end_id, flat.dtype))
-        limit = about.tokens + about.documents
+    files, place = prepared.files, 0
+    more_S = files.blocks_behind(capacity + 1)
+    for shard, limit in enumerate(files.size.tolist()):
+        ids, _ = files.on_host(shard, more_S[shard])
         start_R, length_R, place = rows_between(
             ids, place, len(ids), limit, capacity, continues, end_id
         )
@@ -106,12 +105,12 @@ def _pairs(prepared: Prepared, capacity: int, continues: np.ndarray | None) -> I
 
 
 def _corpus(prepared: Prepared, shard: int) -> Corpus:
-    ids, length = prepared.files.on_host(shard)
-    is_text = length > 0
-    begin = np.cumsum(length) - length
-    texts = np.concatenate([begin[is_text], [len(ids)]])
-    ends = np.cumsum(is_text)[~is_text]
-    return Corpus(ids, texts, np.concatenate([[0], ends]))
+    ids, length_L = prepared.files.on_host(shard)
+    is_text_L = length_L > 0
+    ids = ids[np.repeat(is_text_L, np.maximum(length_L, 1))]
+    texts = np.concatenate([[0], np.cumsum(length_L[is_text_L])])
+    documents = np.concatenate([[0], np.cumsum(is_text_L)[~is_text_L]])
+    return Corpus(ids, texts, documents)
 
 
 def _kept(prepared: Prepared, name: str, make: Callable[[], Iterator[Tables]]) -> RowTables:

@@ -27,20 +27,20 @@ VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file of records.
+    """A file of records, see `encoding`.
 
     Attributes:
         file: its name.
-        records: texts, and an empty record for each document.
+        blocks: pairs of records.
         documents: how many.
-        tokens: how many, ends of documents not counted.
+        tokens: how many, end tokens not counted.
         bytes: the size of the file.
         sha256: of the file.
         text_sha256: of the text that it was made of.
     """
 
     file: str
-    records: int
+    blocks: int
     documents: int
     tokens: int
     bytes: int

@@ -62,7 +62,7 @@ def write_shard(
         content = compressed(encoded.records)
         shard = Shard(
             file=shard_name(number),
-            records=len(encoded.records),
+            blocks=len(encoded.records) // 2,
             documents=encoded.statistics.documents,
             tokens=encoded.statistics.tokens,
             bytes=len(content),

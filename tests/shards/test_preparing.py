@@ -62,7 +62,8 @@ def test_the_index_says_what_the_shards_hold(whole):
     found = index.read_index(whole)
     assert found.statistics["documents"] == NUM_DOCUMENTS
     assert found.statistics["tokens"] == 3 * NUM_DOCUMENTS
-    assert sum(shard.records for shard in found.shards) == 3 * NUM_DOCUMENTS
+    assert sum(shard.tokens for shard in found.shards) == 3 * NUM_DOCUMENTS
+    assert {shard.blocks for shard in found.shards} == {1}
     assert len(found.shards) > 10
     index.check_sums(whole, found.shards)
     assert {path.name for path in whole.iterdir()} == {
