@@ -39,7 +39,8 @@ class Workers:
         environment = {**os.environ, "PYTHONPATH": path, "TOKENIZERS_PARALLELISM": "false"}
         for _ in range(number):
             process = subprocess.Popen(
-                [sys.executable, "-m", __name__],
+                # Without -P what lies in the working directory would come before the package.
+                [sys.executable, "-P", "-m", __name__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
