@@ -101,7 +101,11 @@ def measure(directory: pathlib.Path, duration: float, rounds: int) -> dict[str, 
     for number in (1, cores):
         took = seconds(
             lambda number=number: prepare(
-                corpus, wordpiece, output=directory / f"wp{number}", num_processes=number
+                corpus,
+                wordpiece,
+                output=directory / f"wp{number}",
+                num_processes=number,
+                shard_size=1_000_000,
             )
         )
         tokens = Prepared(directory / f"wp{number}").statistics["tokens"]

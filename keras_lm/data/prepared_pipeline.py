@@ -142,18 +142,21 @@ class PreparedPipeline(Pipeline):
         )
 
     def distributed(self, strategy: Any, start_step: int = 0) -> Any:
-        """The endless view over the workers of a strategy, each reading its own part.
+        """The endless view over the workers of a strategy, each making its own part of a batch.
+
+        `fit` of a `LanguageModel` takes it under MultiWorkerMirroredStrategy. Where `num_streams`
+        is no multiple of the number of workers, each makes whole batches, and keeps its part.
 
         Args:
             strategy: a `tf.distribute.Strategy`.
             start_step: see `endless`.
 
         Returns:
-            A `tf.distribute.DistributedDataset`, for `fit(..., steps_per_epoch=...)`.
+            A `tf.distribute.DistributedDataset`; for `fit` of a `keras.Model` with
+            `steps_per_epoch`.
 
         Raises:
-            ValueError: the streams cannot be divided among the workers, or the batch among the
-                replicas.
+            ValueError: the batch cannot be divided evenly among the replicas.
         """
         replicas = strategy.num_replicas_in_sync
         whole = self._share * self.num_streams
@@ -164,9 +167,15 @@ class PreparedPipeline(Pipeline):
             )
 
         def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            part = self.for_worker(context.num_input_pipelines, context.input_pipeline_id)
-            batches = part.endless(start_step)
-            if replicas == context.num_input_pipelines:
+            number, index = context.num_input_pipelines, context.input_pipeline_id
+            if self.num_streams % number == 0:
+                batches = self.for_worker(number, index).endless(start_step)
+            else:
+                rows = slice(index * whole // number, (index + 1) * whole // number)
+                batches = self.endless(start_step).map(
+                    lambda *batch: tf.nest.map_structure(lambda value: value[rows], batch)
+                )
+            if replicas == number:
                 return batches
             return batches.rebatch(whole // replicas, drop_remainder=True)
 

@@ -61,6 +61,18 @@ def first_step(pipeline: Any, steps_per_epoch: int, initial_epoch: int) -> int:
     return max(initial_epoch * steps_per_epoch, getattr(pipeline, "start_step", 0))
 
 
+def view(pipeline: Any, strategy: Any, start_step: int) -> Any:
+    """Returns what `fit` trains on: the endless view of a pipeline.
+
+    Over several workers each makes its own part of the batches, where the pipeline knows how
+    (`distributed`); by itself Keras lets each make all of them, and keep its part.
+    """
+    several = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if several and hasattr(pipeline, "distributed"):
+        return pipeline.distributed(strategy, start_step)
+    return pipeline.endless(start_step=start_step)
+
+
 def check_executions(steps: int | None, steps_per_execution: int, values: dict[str, Any]) -> None:
     """Raises where an epoch would take more batches than it has.
 

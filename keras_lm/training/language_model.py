@@ -30,6 +30,7 @@ from keras_lm.training.fit_data import (
     is_pipeline,
     refuse_generators,
     steps_per_epoch_of,
+    view,
 )
 from keras_lm.training.has_tokenizer import HasTokenizer
 from keras_lm.training.head_losses import HeadLosses
@@ -388,7 +389,9 @@ class LanguageModel(
         ):
             values["initial_epoch"] = start.epoch
             if n is not None and is_pipeline(x):
-                values.update(x=x.endless(start_step=start.data_step), steps_per_epoch=n)
+                values.update(
+                    x=view(x, strategy_of(self), start.data_step), steps_per_epoch=n
+                )
             check_equal_steps(strategy_of(self), x, n)
             check_executions(n, self.steps_per_execution, values)
             if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):

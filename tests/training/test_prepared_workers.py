@@ -1,5 +1,6 @@
 """Training on a prepared corpus, of which each worker reads rows of its own, equals one device."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from test_multi_worker import free_ports
 from training_toys import Losses, Toy
 
 from keras_lm.data import Prepared, masked_lm, prepare
+from keras_lm.data.prepared_pipeline import PreparedPipeline
 from keras_lm.tokenizers import train_wordpiece
 
 BATCH, EPOCHS, V = 16, 2, 300
@@ -23,8 +25,12 @@ import numpy as np, tensorflow as tf
 strategy = tf.distribute.MultiWorkerMirroredStrategy()
 import test_prepared_workers as here
 task = strategy.cluster_resolver.task_id
+parts = here.spied()
 result = here.train(sys.argv[2], strategy)
-np.savez(f"{sys.argv[3]}/{task}.npz", here.rows(sys.argv[2], task), *result)
+assert parts == [(2, task)], parts
+alone = here.train(sys.argv[2], strategy, num_streams=1)
+assert parts == [(2, task)], parts
+np.savez(f"{sys.argv[3]}/{task}.npz", here.rows(sys.argv[2], task), *result, *alone)
 """
 
 
@@ -37,25 +43,20 @@ def corpus(topics, tmp_path_factory):
     return path / "out"
 
 
-def data_of(corpus):
-    prepared = Prepared(corpus, num_streams=2, shuffle_tokens=4000)
+def data_of(corpus, num_streams=2):
+    prepared = Prepared(corpus, num_streams=num_streams, shuffle_tokens=4000)
     return masked_lm(prepared, prepared.tokenizer, sequence_length=16, batch_size=BATCH)
 
 
-def train(corpus, strategy=None):
+def train(corpus, strategy=None, num_streams=2):
     """Losses and weights of two epochs."""
     keras.utils.set_random_seed(3)
-    data = data_of(corpus)
-    if strategy is None:
-        model, view = Toy(V), data
-    else:
-        with strategy.scope():
-            model = Toy(V)
-        view = data.distributed(strategy)
+    with strategy.scope() if strategy else contextlib.nullcontext():
+        model = Toy(V)
     model.build(None)
     model.compile(learning_rate=0.01)
-    losses, steps = Losses(), data.steps_per_epoch
-    model.fit(view, epochs=EPOCHS, steps_per_epoch=steps, verbose=0, callbacks=[losses])
+    losses = Losses()
+    model.fit(data_of(corpus, num_streams), epochs=EPOCHS, verbose=0, callbacks=[losses])
     return [np.array(losses.values), *model.get_weights()]
 
 
@@ -79,6 +80,18 @@ def same(ours, theirs):
 
 def test_two_replicas_that_share_a_prepared_pipeline_equal_one_device(corpus, replicas):
     same(train(corpus), train(corpus, replicas))
+
+
+def spied():
+    """The parts for workers that pipelines are asked for from now on."""
+    parts, for_worker = [], PreparedPipeline.for_worker
+
+    def spy(self, *which):
+        parts.append(which)
+        return for_worker(self, *which)
+
+    PreparedPipeline.for_worker = spy
+    return parts
 
 
 @pytest.mark.slow
@@ -112,8 +125,10 @@ def test_two_workers_that_read_rows_of_their_own_equal_one_device(corpus, tmp_pa
             first, *others = (arrays[f"arr_{j}"] for j in range(len(arrays)))
         read.append(first)
         trained.append(others)
-    same(train(corpus), trained[0])
-    same(train(corpus), trained[1])
+    # With two streams each makes its part; one stream cannot be divided, and both make all.
+    expected = [*train(corpus), *train(corpus, num_streams=1)]
+    same(expected, trained[0])
+    same(expected, trained[1])
     # Each row of the epoch by one worker, and by one alone.
     whole = sorted(map(tuple, rows(corpus).tolist()))
     assert sorted(map(tuple, np.concatenate(read).tolist())) == whole
