@@ -39,31 +39,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shard-size", type=int, default=8_000_000, help="characters of a shard; default: 8000000"
     )
     parser.add_argument("--processes", type=int, help="default: as many as there are cores")
+    parser.add_argument(
+        "--beam",
+        metavar="OPTIONS",
+        help='on Apache Beam with these options: --beam="--runner=DirectRunner"',
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepares; prints what was counted."""
-    from keras_lm.data import prepare  # TensorFlow takes seconds to import.
+    from keras_lm.data import prepare, prepare_on_beam  # TensorFlow takes seconds to import.
     from keras_lm.tokenizers import load
 
-    line = _ProgressLine()
-    try:
-        prepared = prepare(
-            options.corpus,
-            load(options.tokenizer, special_tokens=options.special_tokens),
-            output=options.output,
-            objective=options.objective,
-            document=options.document,
-            drop_duplicates=options.drop_duplicates,
-            mask_personal=options.mask_personal,
-            shard_size=options.shard_size,
-            num_processes=options.processes,
-            report=line.show,
-        )
-    finally:
-        line.end()
-    if not line.shown:
-        print("was whole, and its checksums are right", file=sys.stderr)
+    tokenizer = load(options.tokenizer, special_tokens=options.special_tokens)
+    asked = {
+        "output": options.output,
+        "objective": options.objective,
+        "document": options.document,
+        "drop_duplicates": options.drop_duplicates,
+        "mask_personal": options.mask_personal,
+        "shard_size": options.shard_size,
+    }
+    if options.beam is not None:
+        words = options.beam.split()
+        prepared = prepare_on_beam(options.corpus, tokenizer, **asked, options=words)
+    else:
+        line = _ProgressLine()
+        try:
+            prepared = prepare(
+                options.corpus,
+                tokenizer,
+                **asked,
+                num_processes=options.processes,
+                report=line.show,
+            )
+        finally:
+            line.end()
+        if not line.shown:
+            print("was whole, and its checksums are right", file=sys.stderr)
     print(f"{options.output}: {len(prepared.index.shards)} shards for {prepared.objective}")
     for name, number in prepared.statistics.items():
         print(f"{number:>15,} {name.replace('_', ' ')}")

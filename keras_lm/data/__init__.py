@@ -6,6 +6,7 @@ from keras_lm.data.denoising import denoising as denoising
 from keras_lm.data.masked_lm import masked_lm as masked_lm
 from keras_lm.data.pipeline import Pipeline as Pipeline
 from keras_lm.data.prepare import prepare as prepare
+from keras_lm.data.prepare_on_beam import prepare_on_beam as prepare_on_beam
 from keras_lm.data.prepared import Prepared as Prepared
 from keras_lm.data.seq2seq import seq2seq as seq2seq
 from keras_lm.data.splitting import Split as Split
@@ -22,6 +23,7 @@ __all__ = [
     "denoising",
     "masked_lm",
     "prepare",
+    "prepare_on_beam",
     "read_rows",
     "seq2seq",
     "split_by_hash",

@@ -68,38 +68,13 @@ def prepare(
         OSError: the output cannot be written, or another process is writing it.
     """
     tokenizer = checks.tokenizer(tokenizer)
-    shard_size = checks.integer("shard_size", shard_size, 1)
+    encoding, settings = encoding_of(
+        tokenizer, objective, document, drop_duplicates, mask_personal, shard_size
+    )
     if num_processes is None:
         num_processes = len(os.sched_getaffinity(0))
     num_processes = checks.integer("num_processes", num_processes, 1)
-    if objective is None:
-        objective = "causal_lm" if tokenizer.mask_id is None else "masked_lm"
-    if objective not in OBJECTIVES:
-        raise ValueError(
-            f'objective must be "masked_lm" or "causal_lm". Received: objective={objective!r}'
-        )
-    checks.tokenizer(tokenizer, "end" if objective == "causal_lm" else "mask")
-    roles = ("end",) if objective == "causal_lm" else ("sep",)
-    encoding = Encoding(
-        tokenizer=tokenizer.host.to_str(),
-        parse_special_tokens=tokenizer.special_tokens == "parse",
-        vocab_size=tokenizer.vocab_size,
-        end_id=closing_id(tokenizer, *roles),
-        objective=objective,
-        mask_personal=bool(mask_personal),
-    )
-    settings: dict[str, Any] = {
-        "objective": objective,
-        "tokenizer": fingerprint(tokenizer),
-        "vocab_size": tokenizer.vocab_size,
-        "dtype": encoding.dtype,
-        "special_tokens": tokenizer.special_tokens,
-        "document": document,
-        "drop_duplicates": bool(drop_duplicates),
-        "mask_personal": encoding.mask_personal,
-        "shard_size": shard_size,
-    }
-    blank_lines = objective == "causal_lm"
+    blank_lines = encoding.objective == "causal_lm"
     whole = read_documents(source, texts, document, keep_blank_lines=blank_lines)
     if isinstance(source, str | os.PathLike | list | tuple):
         parts = [
@@ -117,10 +92,53 @@ def prepare(
         pathlib.Path(output),
         encoding,
         settings=settings,
-        shard_size=shard_size,
-        drop_duplicates=bool(drop_duplicates),
+        shard_size=settings["shard_size"],
+        drop_duplicates=settings["drop_duplicates"],
         num_processes=num_processes,
         save_tokenizer=tokenizer.save,
         report=report or (lambda progress: None),
     )
     return Prepared(output)
+
+
+def encoding_of(
+    tokenizer: Tokenizer,
+    objective: str | None,
+    document: str | None,
+    drop_duplicates: bool,
+    mask_personal: bool,
+    shard_size: int,
+) -> tuple[Encoding, dict[str, Any]]:
+    """How documents become records, and the settings that an index keeps.
+
+    Raises:
+        ValueError: see `prepare`.
+    """
+    shard_size = checks.integer("shard_size", shard_size, 1)
+    if objective is None:
+        objective = "causal_lm" if tokenizer.mask_id is None else "masked_lm"
+    if objective not in OBJECTIVES:
+        raise ValueError(
+            f'objective must be "masked_lm" or "causal_lm". Received: objective={objective!r}'
+        )
+    checks.tokenizer(tokenizer, "end" if objective == "causal_lm" else "mask")
+    roles = ("end",) if objective == "causal_lm" else ("sep",)
+    encoding = Encoding(
+        tokenizer=tokenizer.host.to_str(),
+        parse_special_tokens=tokenizer.special_tokens == "parse",
+        vocab_size=tokenizer.vocab_size,
+        end_id=closing_id(tokenizer, *roles),
+        objective=objective,
+        mask_personal=bool(mask_personal),
+    )
+    return encoding, {
+        "objective": objective,
+        "tokenizer": fingerprint(tokenizer),
+        "vocab_size": tokenizer.vocab_size,
+        "dtype": encoding.dtype,
+        "special_tokens": tokenizer.special_tokens,
+        "document": document,
+        "drop_duplicates": bool(drop_duplicates),
+        "mask_personal": encoding.mask_personal,
+        "shard_size": shard_size,
+    }

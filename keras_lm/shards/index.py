@@ -74,9 +74,9 @@ class Index:
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n"
 
 
-def shard_name(number: int) -> str:
-    """The name of a shard's file."""
-    return f"{number:05}.tfrecord.gz"
+def shard_name(name: str) -> str:
+    """The file of a shard, such as "00000"."""
+    return f"{name}.tfrecord.gz"
 
 
 def read_index(directory: str | os.PathLike) -> Index:

@@ -90,7 +90,7 @@ def prepare_parts(
         parts: of the corpus.
         directory: where to write.
         encoding: see there.
-        settings: what else the shards depend on, for the index.
+        settings: what the shards depend on, for the index; has "vocab_size".
         shard_size: characters of a shard; one is closed by the document that reaches them.
         drop_duplicates: whether a document that stands in the corpus before is left out.
         num_processes: that write shards; 1: this process alone.
@@ -101,49 +101,121 @@ def prepare_parts(
         ValueError: the directory holds something else, or the corpus has no token.
         OSError: the directory cannot be written, or another process writes it.
     """
-    corpus = [{"name": p.name, "bytes": p.bytes} for p in parts if p.name is not None]
-    with _locked(directory):
-        if (directory / INDEX).exists():
-            whole = index.read_index(directory)
-            _check_same(directory, whole.settings, settings)
-            _check_same(directory, {"corpus": whole.corpus}, {"corpus": corpus})
-            index.check_sums(directory, whole.shards)
-            return whole
-        _begin(directory, settings)
+    with claimed(directory, settings, [(p.name, p.bytes) for p in parts if p.name]) as output:
+        if output.whole is not None:
+            return output.whole
         if num_processes == 1:
             writers: Any = contextlib.nullcontext(_Here(directory, encoding))
         else:
             writers = Workers(num_processes, directory, encoding)
         progress = Progress(parts=len(parts))
         begin = time.monotonic()
-        counts_V = np.zeros(encoding.vocab_size, np.int64)
-        shards: list[index.Shard] = []
         documents = _unique(parts, drop_duplicates, progress)
         with writers as writer:
-            for made in _reports(_chunks(documents, shard_size), directory, writer, num_processes):
-                counts_V[made.report.ids] += made.report.counts
-                progress.statistics += made.report.statistics
+            for made in _reports(chunks(documents, shard_size), directory, writer, num_processes):
+                output.add(made.report)
+                progress.statistics = output.statistics
                 progress.shards += 1
                 progress.kept += made.kept
                 progress.seconds = time.monotonic() - begin
-                if made.report.shard:
-                    shards.append(made.report.shard)
                 report(progress)
-        if not shards:
+        return output.finish(progress.duplicates, save_tokenizer)
+
+
+class Output:
+    """A directory that is being written: adds up reports, and writes the index last.
+
+    Args:
+        directory: where it is.
+        settings: see `Index`.
+        corpus: see there.
+
+    Attributes:
+        whole: the index, if the directory was written before; then there is nothing to do.
+        statistics: of the reports so far.
+    """
+
+    def __init__(
+        self, directory: pathlib.Path, settings: dict[str, Any], corpus: list[dict[str, Any]]
+    ):
+        self.whole: Index | None = None
+        self.statistics = Statistics()
+        self._directory, self._settings, self._corpus = directory, settings, corpus
+        self._shards: list[index.Shard] = []
+        self._counts_V = np.zeros(settings["vocab_size"], np.int64)
+
+    def add(self, report: writing.Report) -> None:
+        """Adds the next shard."""
+        self._counts_V[report.ids] += report.counts
+        self.statistics += report.statistics
+        if report.shard:
+            self._shards.append(report.shard)
+
+    def finish(self, duplicates: int, save_tokenizer: Callable[[pathlib.Path], None]) -> Index:
+        """Writes all that is not a shard.
+
+        Args:
+            duplicates: documents whose text had come before.
+            save_tokenizer: writes the tokenizer into a directory.
+
+        Raises:
+            ValueError: there is no shard.
+        """
+        directory = self._directory
+        if not self._shards:
             shutil.rmtree(directory / UNFINISHED)
             raise ValueError("The text must hold at least one token. Received: an empty corpus")
+        names = {shard.file for shard in self._shards}
+        for path in directory.glob("*.tfrecord.gz"):
+            if path.name not in names:  # of a run that was stopped, before the corpus was changed
+                path.unlink()
         whole = Index(
-            settings=settings,
-            corpus=corpus,
+            settings=self._settings,
+            corpus=self._corpus,
             statistics={
-                **dataclasses.asdict(progress.statistics),
-                "duplicate_documents": progress.duplicates,
+                **dataclasses.asdict(self.statistics),
+                "duplicate_documents": duplicates,
             },
-            shards=shards,
+            shards=self._shards,
             keras_lm=__version__,
         )
-        _finish(directory, whole, counts_V, save_tokenizer)
+        save_tokenizer(directory / TOKENIZER)
+        buffer = io.BytesIO()
+        np.save(buffer, self._counts_V)
+        index.write(directory / COUNTS, buffer.getvalue())
+        index.write(directory / INDEX, whole.to_json().encode())
+        shutil.rmtree(directory / UNFINISHED)
         return whole
+
+
+@contextlib.contextmanager
+def claimed(
+    directory: pathlib.Path, settings: dict[str, Any], files: Sequence[tuple[str, int]]
+) -> Iterator[Output]:
+    """Makes the directory, or goes on with it, and holds it for this process alone.
+
+    Args:
+        directory: where to write.
+        settings: what the shards depend on.
+        files: names and sizes of the corpus.
+
+    Raises:
+        ValueError: see `prepare_parts`.
+        OSError: see there.
+    """
+    corpus = [{"name": name, "bytes": size} for name, size in files]
+    output = Output(directory, settings, corpus)
+    if (directory / INDEX).exists():
+        whole = index.read_index(directory)
+        _check_same(directory, whole.settings, settings)
+        _check_same(directory, {"corpus": whole.corpus}, {"corpus": corpus})
+        index.check_sums(directory, whole.shards)
+        output.whole = whole
+        yield output
+        return
+    with _locked(directory):
+        _begin(directory, settings)
+        yield output
 
 
 class _Made(NamedTuple):
@@ -159,18 +231,17 @@ class _Here:
 
 
 def _reports(
-    chunks: Iterable[Sequence[Sequence[str]]], directory: pathlib.Path, writer: Any, number: int
+    parts: Iterable[Sequence[Sequence[str]]], directory: pathlib.Path, writer: Any, number: int
 ) -> Iterator[_Made]:
     """The shards of the chunks, in order; those that were whole before are kept."""
 
     def make(place: int, chunk: Sequence[Sequence[str]]) -> _Made:
-        known = writing.read_report(directory, place, writing.text_sha256(chunk))
-        return _Made(known or writer.write(place, chunk), known is not None)
+        return _Made(*writing.kept_or_written(directory, f"{place:05}", chunk, writer.write))
 
     waiting: collections.deque[concurrent.futures.Future[_Made]] = collections.deque()
     with concurrent.futures.ThreadPoolExecutor(number) as threads:
         try:
-            for place, chunk in enumerate(chunks):
+            for place, chunk in enumerate(parts):
                 waiting.append(threads.submit(make, place, chunk))
                 if len(waiting) >= _IN_FLIGHT * number:
                     yield waiting.popleft().result()
@@ -181,7 +252,8 @@ def _reports(
             raise
 
 
-def _chunks(documents: Documents, shard_size: int) -> Iterator[list[Sequence[str]]]:
+def chunks(documents: Documents, shard_size: int) -> Iterator[list[Sequence[str]]]:
+    """Documents of so many characters, the last one of each being whole."""
     chunk: list[Sequence[str]] = []
     characters = 0
     for lines in documents:
@@ -200,8 +272,7 @@ def _unique(parts: Sequence[Part], drop: bool, progress: Progress) -> Documents:
     for number, part in enumerate(parts):
         progress.part = number + 1
         for lines in part.documents:
-            text = "\n".join(lines).encode("utf-8", "surrogatepass")
-            digest = hashlib.blake2b(text, digest_size=16).digest()
+            digest = digest_of(lines)
             if digest in seen:
                 progress.duplicates += 1
                 if drop:
@@ -211,12 +282,15 @@ def _unique(parts: Sequence[Part], drop: bool, progress: Progress) -> Documents:
             yield lines
 
 
+def digest_of(lines: Sequence[str]) -> bytes:
+    """16 bytes that tell documents of other texts apart."""
+    text = "\n".join(lines).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
 @contextlib.contextmanager
 def _locked(directory: pathlib.Path) -> Iterator[None]:
     """Makes the directory, and holds it for this process alone."""
-    if (directory / INDEX).exists():
-        yield  # nothing will be written
-        return
     try:
         foreign = sorted(path.name for path in directory.glob("*")) if directory.exists() else []
         if foreign and not (directory / UNFINISHED).is_dir():
@@ -253,24 +327,6 @@ def _begin(directory: pathlib.Path, settings: dict[str, Any]) -> None:
         for rest in folder.glob(".*"):  # what a killed process was writing
             if rest.is_file():
                 rest.unlink()
-
-
-def _finish(
-    directory: pathlib.Path,
-    whole: Index,
-    counts: np.ndarray,
-    save_tokenizer: Callable[[pathlib.Path], None],
-) -> None:
-    names = {shard.file for shard in whole.shards}
-    for path in directory.glob("*.tfrecord.gz"):
-        if path.name not in names:  # of a run that was stopped, before the corpus was changed
-            path.unlink()
-    save_tokenizer(directory / TOKENIZER)
-    buffer = io.BytesIO()
-    np.save(buffer, counts)
-    index.write(directory / COUNTS, buffer.getvalue())
-    index.write(directory / INDEX, whole.to_json().encode())
-    shutil.rmtree(directory / UNFINISHED)
 
 
 def _check_same(directory: pathlib.Path, there: dict[str, Any], new: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class Workers:
             _send(process.stdin, (directory, encoding))
             self._free.put(process)
 
-    def write(self, number: int, documents: Sequence[Sequence[str]]) -> Report:
+    def write(self, name: str, documents: Sequence[Sequence[str]]) -> Report:
         """Writes a shard in a process that is free; waits for it. Threads may call it.
 
         Raises:
@@ -58,12 +58,12 @@ class Workers:
         process = self._free.get()
         try:
             try:
-                _send(process.stdin, (number, documents))
+                _send(process.stdin, (name, documents))
                 result = pickle.load(process.stdout)  # type: ignore[arg-type]
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 raise OSError(
                     f"A worker process must live until its shard is written. Received: one that "
-                    f"ended with status {process.wait()} at shard {number}"
+                    f"ended with status {process.wait()} at shard {name}"
                 ) from error
         finally:
             self._free.put(process)
@@ -98,11 +98,11 @@ def _work() -> None:
     directory, encoding = pickle.load(jobs)
     while True:
         try:
-            number, documents = pickle.load(jobs)
+            name, documents = pickle.load(jobs)
         except (EOFError, pickle.UnpicklingError):
             return  # the parent is done, or gone
         try:
-            result: Any = write_shard(directory, number, documents, encoding)
+            result: Any = write_shard(directory, name, documents, encoding)
         except Exception as error:  # the parent raises it
             result = error
         _send(results, result)

@@ -8,7 +8,7 @@ import hashlib
 import io
 import json
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -46,13 +46,13 @@ def text_sha256(documents: Iterable[Sequence[str]]) -> str:
 
 
 def write_shard(
-    directory: pathlib.Path, number: int, documents: Sequence[Sequence[str]], encoding: Encoding
+    directory: pathlib.Path, name: str, documents: Sequence[Sequence[str]], encoding: Encoding
 ) -> Report:
-    """Writes shard `number` and then its report; each whole or not at all.
+    """Writes a shard and then its report; each whole or not at all.
 
     Args:
         directory: has a directory `unfinished`.
-        number: of the shard.
+        name: of the shard, such as "00000".
         documents: lists of lines.
         encoding: see there.
     """
@@ -61,7 +61,7 @@ def write_shard(
     if encoded.records:
         content = compressed(encoded.records)
         shard = Shard(
-            file=shard_name(number),
+            file=shard_name(name),
             blocks=len(encoded.records) // 2,
             documents=encoded.statistics.documents,
             tokens=encoded.statistics.tokens,
@@ -80,33 +80,47 @@ def write_shard(
     np.savez_compressed(
         buffer, ids=report.ids, counts=report.counts, values=np.array(json.dumps(values))
     )
-    write(_report_path(directory, number), buffer.getvalue())
+    write(_report_path(directory, name), buffer.getvalue())
     return report
 
 
-def read_report(directory: pathlib.Path, number: int, digest: str) -> Report | None:
-    """The report of a shard that was written before; None unless all is as it should be.
+def stored_report(directory: pathlib.Path, name: str) -> Report:
+    """The report that was written with a shard.
 
-    Args:
-        directory: see `write_shard`.
-        number: see there.
-        digest: `text_sha256` of the documents that it must have been made of.
+    Raises:
+        FileNotFoundError: there is none.
     """
-    path = _report_path(directory, number)
-    if not path.exists():
-        return None
-    with np.load(path) as arrays:
+    with np.load(_report_path(directory, name)) as arrays:
         values = json.loads(str(arrays["values"]))
         ids, counts = arrays["ids"], arrays["counts"]
     shard = values["shard"] and Shard(**values["shard"])
-    if values["text_sha256"] != digest:
-        return None
-    if shard:
-        file = directory / shard.file
-        if not file.exists() or file_sha256(file) != shard.sha256:
-            return None
-    return Report(shard, digest, Statistics(**values["statistics"]), ids, counts)
+    return Report(shard, values["text_sha256"], Statistics(**values["statistics"]), ids, counts)
 
 
-def _report_path(directory: pathlib.Path, number: int) -> pathlib.Path:
-    return directory / UNFINISHED / f"{number:05}.npz"
+def kept_or_written(
+    directory: pathlib.Path,
+    name: str,
+    documents: Sequence[Sequence[str]],
+    write: Callable[[str, Sequence[Sequence[str]]], Report],
+) -> tuple[Report, bool]:
+    """The report of a shard, and whether it was whole before; otherwise `write` makes it.
+
+    Args:
+        directory: see `write_shard`.
+        name: see there.
+        documents: see there.
+        write: `write_shard` without its first and its last argument.
+    """
+    try:
+        report = stored_report(directory, name)
+    except FileNotFoundError:
+        return write(name, documents), False
+    whole = report.text_sha256 == text_sha256(documents)
+    if whole and report.shard:
+        path = directory / report.shard.file
+        whole = path.exists() and file_sha256(path) == report.shard.sha256
+    return (report, True) if whole else (write(name, documents), False)
+
+
+def _report_path(directory: pathlib.Path, name: str) -> pathlib.Path:
+    return directory / UNFINISHED / f"{name}.npz"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.data import Prepared, causal_lm, denoising, masked_lm, prepare
+from keras_lm.data import Prepared, causal_lm, denoising, masked_lm, prepare, prepare_on_beam
 from keras_lm.tokenizers import WordPiece
 
 SEP, WORD = 3, 5
@@ -375,6 +375,13 @@ def test_prepare_refuses_bad_arguments_before_it_writes(corpus, causal, numbered
         with pytest.raises(error, match=message):
             prepare(**{"source": corpus, "tokenizer": causal, "output": output, **arguments})
     assert not output.exists()
+
+
+def test_beam_is_asked_for_by_its_name(corpus, causal, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    with pytest.raises(ImportError, match=r"needs Apache Beam: pip install"):
+        prepare_on_beam(corpus, causal, output=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_damaged_and_unfinished_directories_are_refused(directories, causal, tmp_path):

@@ -37,7 +37,7 @@ def documents():
 
 def run(directory, encoding, parts=None, **arguments):
     values = {
-        "settings": {"objective": "masked_lm"},
+        "settings": {"objective": "masked_lm", "vocab_size": 1000},
         "shard_size": SHARD_SIZE,
         "drop_duplicates": False,
         "num_processes": 1,
@@ -169,7 +169,7 @@ def test_a_damaged_shard_is_named(whole, numbers, tmp_path):
 
 
 def test_other_settings_or_another_corpus_are_refused(whole, numbers, tmp_path):
-    other = {"settings": {"objective": "causal_lm"}}
+    other = {"settings": {"objective": "causal_lm", "vocab_size": 1000}}
     with pytest.raises(ValueError, match=r"same objective .*'masked_lm', and now .*'causal_lm'"):
         run(whole, numbers, **other)
     with pytest.raises(ValueError, match=r"same corpus as what it holds"):
@@ -207,10 +207,12 @@ def test_an_error_in_a_worker_and_its_death_reach_the_caller(numbers, tmp_path):
     (tmp_path / "unfinished").mkdir()
     with workers.Workers(1, tmp_path, dataclasses.replace(numbers, tokenizer="no JSON")) as pool:
         with pytest.raises(Exception, match="expected"):
-            pool.write(0, [["w1"]])
+            pool.write("00000", [["w1"]])
         pool._processes[0].kill()
-        with pytest.raises(OSError, match=r"must live until .* ended with status -9 at shard 1"):
-            pool.write(1, [["w1"]])
+        with pytest.raises(
+            OSError, match=r"must live until .* ended with status -9 at shard 00001"
+        ):
+            pool.write("00001", [["w1"]])
 
 
 def test_an_index_of_something_else_is_refused(tmp_path):
