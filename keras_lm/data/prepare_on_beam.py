@@ -42,8 +42,8 @@ def prepare_on_beam(
 ) -> Prepared:
     """Tokenizes a corpus as `prepare` does, as a pipeline of Apache Beam.
 
-    Rows, statistics and checksums are those of `prepare`; shards end with files, and are named for
-    them. A corpus in one file is the work of one process.
+    Rows and statistics are those of `prepare`; shards end with files, and are named for them. A
+    corpus in one file is the work of one process.
 
     A run that was stopped goes on when it is started again: shards that are whole are kept.
 
