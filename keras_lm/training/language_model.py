@@ -389,9 +389,7 @@ class LanguageModel(
         ):
             values["initial_epoch"] = start.epoch
             if n is not None and is_pipeline(x):
-                values.update(
-                    x=view(x, strategy_of(self), start.data_step), steps_per_epoch=n
-                )
+                values.update(x=view(x, strategy_of(self), start.data_step), steps_per_epoch=n)
             check_equal_steps(strategy_of(self), x, n)
             check_executions(n, self.steps_per_execution, values)
             if isinstance(values["x"], (tf.data.Dataset, tf.distribute.DistributedDataset)):
