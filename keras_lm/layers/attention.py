@@ -175,7 +175,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             raise ValueError(
                 f"query must have the shape (B, T, D). Received: shape {tuple(query.shape)}"
             )
-        batch, length = shape_of(query)[:2]
+        length = shape_of(query)[1]
         cached = isinstance(cache, KVCache)
         alone = (value is None or value is query) and (key is None or key is query)
         if document_ids is not None and (cached or self.cross_attention or not alone):
@@ -191,7 +191,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         if cached and self.cross_attention:
             one = _is_one(query)
             rows_query = self.query.columns(flat_rows(query), few=one)
-            query_BHTK = self._heads(rows_query, batch, one=one)
+            query_BHTK = self._heads(rows_query, query, one=one)
             key_BHSK, value_BHSK = cache.keys, cache.values
         else:
             query_BHTK, key_BHSK, value_BHSK = self._projections(query, value, key)
@@ -242,7 +242,7 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
         """Gives the scaled queries, the keys and the values, each float `(B, H, length, K)`."""
         value = query if value is None else value
         key = value if key is None else key
-        batch, width = shape_of(query)[0], self.width
+        width = self.width
         if not self.cross_attention and query is key and key is value:
             one = _is_one(query)
             every_N3D = self.query_key_value.columns(flat_rows(query), few=one)
@@ -250,7 +250,9 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
                 every = tf.reshape(every_N3D, [-1, 3, self.num_heads, 1, self.head_dim])
                 query_BHTK, key_BHSK, value_BHSK = tf.unstack(every, axis=1)
             else:
-                every = tf.reshape(every_N3D, [batch, -1, 3, self.num_heads, self.head_dim])
+                # Not -1 for the length: of an empty batch TensorFlow reads it as 1.
+                sizes = [*shape_of(query)[:2], 3, self.num_heads, self.head_dim]
+                every = tf.reshape(every_N3D, sizes)
                 query_BHTK, key_BHSK, value_BHSK = tf.unstack(tf.transpose(every, [2, 0, 3, 1, 4]))
         else:
             # Columns of the one kernel, or the two layers of a cross-attention.
@@ -262,19 +264,20 @@ class MultiHeadAttention(RecordsArguments, keras.layers.Layer):
             rows_query = of_query.columns(flat_rows(query), 0, width)
             rows_key = of_key.columns(flat_rows(key), shift, shift + width)
             rows_value = of_key.columns(flat_rows(value), shift + width, shift + 2 * width)
-            query_BHTK = self._heads(rows_query, batch, scaled=False)
-            key_BHSK = self._heads(rows_key, batch, scaled=False)
-            value_BHSK = self._heads(rows_value, batch, scaled=False)
+            query_BHTK = self._heads(rows_query, query, scaled=False)
+            key_BHSK = self._heads(rows_key, key, scaled=False)
+            value_BHSK = self._heads(rows_value, value, scaled=False)
         return query_BHTK * self._scale(query_BHTK), key_BHSK, value_BHSK
 
     def _scale(self, query: Tensor) -> Tensor:
         return tf.cast(self.head_dim**-0.5, query.dtype)
 
-    def _heads(self, rows: Tensor, batch: Tensor, scaled: bool = True, one: bool = False) -> Tensor:
+    def _heads(self, rows: Tensor, of: Tensor, scaled: bool = True, one: bool = False) -> Tensor:
+        """Gives float `(B, H, length, K)` of the rows of `of`, float `(B, length, D)`."""
         if one:
             heads = tf.reshape(rows, [-1, self.num_heads, 1, self.head_dim])
         else:
-            split = tf.reshape(rows, [batch, -1, self.num_heads, self.head_dim])
+            split = tf.reshape(rows, [*shape_of(of)[:2], self.num_heads, self.head_dim])
             heads = tf.transpose(split, [0, 2, 1, 3])
         return heads * self._scale(heads) if scaled else heads
 

@@ -238,3 +238,11 @@ def test_masks_count_from_where_queries_and_keys_stand():
     np.testing.assert_array_equal(found, [[[True, True, False, False], [True, True, True, False]]])
     near = places_mask(np.array([[1]]), np.array([[0, 1, 2, 3]]), causal=False, window=2)
     np.testing.assert_array_equal(near, [[[True, True, True, False]]])
+
+
+@pytest.mark.parametrize("cross", [False, True])
+def test_an_empty_batch_has_an_empty_answer(cross):
+    layer = MultiHeadAttention(2, 8, dropout_rate=0.0, cross_attention=cross)
+    rows, mask = tf.zeros([0, 3, 8]), tf.zeros([0, 3], "bool")
+    found = layer(rows, tf.zeros([0, 3, 8]) if cross else None, attention_mask=mask)
+    assert found.shape == (0, 3, 8)

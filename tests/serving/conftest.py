@@ -1,3 +1,4 @@
+import keras
 import pytest
 import tensorflow as tf
 from ask_in_a_process import BEAMS, REQUESTS, TASK_REQUESTS, ask_in_another_process
@@ -20,6 +21,7 @@ PLAIN = {"extra_files": False}
 
 @pytest.fixture(scope="session")
 def bert(topics):
+    keras.utils.set_random_seed(0)  # whatever ran before
     tokenizer = train_wordpiece([topics], 600)
     model = BERT(tokenizer.vocab_size, **SIZES, tokenizer=tokenizer)
     model.build()
@@ -28,6 +30,7 @@ def bert(topics):
 
 @pytest.fixture(scope="session")
 def gpt(topics):
+    keras.utils.set_random_seed(0)  # whatever ran before
     tokenizer = train_byte_bpe([topics], 600)
     # Both kinds of layers, and heads that together are wider than the model.
     sizes = {**SIZES, "max_length": 112}
@@ -38,6 +41,7 @@ def gpt(topics):
 
 @pytest.fixture(scope="session")
 def electra(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
     model = ELECTRA(
         bert.vocab_size, **{**SIZES, "num_layers": 1}, embedding_size=8, tokenizer=bert.tokenizer
     )
@@ -47,6 +51,7 @@ def electra(bert):
 
 @pytest.fixture(scope="session")
 def transformer(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
     sizes = {**SIZES, "num_layers": 1, "max_length": 64}
     model = Transformer(bert.vocab_size, **sizes, tokenizer=bert.tokenizer)
     model.build()
@@ -55,6 +60,7 @@ def transformer(bert):
 
 @pytest.fixture(scope="session")
 def classifier(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
     model = TextClassifier(bert, ["Übel", "gut"])
     model.build()
     return model
@@ -62,6 +68,7 @@ def classifier(bert):
 
 @pytest.fixture(scope="session")
 def pair_classifier(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
     model = TextClassifier(bert, ["a", "b", "c"], problem="multi_label")
     model.build()
     return model
@@ -69,6 +76,7 @@ def pair_classifier(bert):
 
 @pytest.fixture(scope="session")
 def tagger(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
     model = TokenClassifier(bert, ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"])
     model.build()
     return model
