@@ -64,7 +64,7 @@ def _run_empty_row(servable: Servable) -> int:
 
 
 def _logs(path: pathlib.Path) -> Iterator[Any]:
-    for record in tf.compat.v1.io.tf_record_iterator(str(path)):
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         log = prediction_log_pb2.PredictionLog()
         try:
             log.ParseFromString(record)
