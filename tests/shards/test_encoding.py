@@ -45,9 +45,9 @@ def test_large_vocabularies_take_four_bytes(numbers):
 def test_blocks_are_of_whole_documents_in_order_and_not_too_small(numbers):
     documents = [[f"w{i % 900} w1 w2", "w3 w4"] for i in range(6000)]
     blocks = numbers_in(encode(documents, numbers).records)
-    assert [id_ for ids, _ in blocks for id_ in ids] == [
-        id_ for i in range(6000) for id_ in (i % 900, 1, 2, 3, 4, END)
-    ]
+    expected = np.array([(i % 900, 1, 2, 3, 4, END) for i in range(6000)])
+    found = np.concatenate([ids for ids, _ in blocks])
+    np.testing.assert_array_equal(found, expected.reshape(-1))
     assert [x for _, lengths in blocks for x in lengths] == [3, 2, 0] * 6000
     assert len(blocks) == 3
     assert all(BLOCK <= len(ids) < BLOCK + 6 for ids, _ in blocks[:-1])

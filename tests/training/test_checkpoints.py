@@ -152,6 +152,7 @@ def test_sigterm_saves_at_the_end_of_the_step_and_exits(uninterrupted, tmp_path,
     check_equals(uninterrupted, watch.seen, history, model)
 
 
+@pytest.mark.slow
 def test_a_sigterm_that_comes_after_the_last_step_is_not_lost(tmp_path):
     class Late(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
@@ -350,7 +351,7 @@ def test_a_checkpoint_of_another_model_is_refused_by_its_first_variable(tmp_path
         train(model_of(hidden_size=16), Watch(), Checkpoints(tmp_path))
     model = Toy(dropout_rate=0.2)
     model.compile("sgd")
-    with pytest.raises(ValueError, match=r"whose optimizer have adam_w.*/iteration.*sgd/iteration"):
+    with pytest.raises(ValueError, match=r"optimizer have adam_w.*/iteration.*sgd.*/iteration"):
         train(model, Watch(), Checkpoints(tmp_path))
     heads = Toy(heads=("masked_lm", "next_sentence"))
     heads.compile(learning_rate=0.1)

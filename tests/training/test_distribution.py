@@ -172,6 +172,7 @@ def test_averaged_weights_equal_those_of_one_device(replicas):
     )
 
 
+@pytest.mark.slow
 def test_several_steps_in_one_call_equal_one_device(replicas):
     sizes = (BATCH, BATCH, 5)  # the last call has fewer
     one = train(None, masked_rows, sizes=sizes)

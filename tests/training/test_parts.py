@@ -37,6 +37,7 @@ def test_parts_on_two_replicas_equal_the_whole(whole, replicas):
     np.testing.assert_allclose(two[2], whole[2], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_metrics_of_a_step_in_parts_are_those_of_the_whole():
     inputs, labels, weights = masked_rows(12)
     shown = []

@@ -78,6 +78,7 @@ def same(ours, theirs):
         np.testing.assert_allclose(other, one, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_replicas_that_share_a_prepared_pipeline_equal_one_device(corpus, replicas):
     same(train(corpus), train(corpus, replicas))
 
