@@ -1,6 +1,7 @@
 """How a model that has read its input goes on: the decode loops behind a tokenizer's vocabulary.
 
 What is read, prompts (`text_generation`) or sources (`text_to_text`), makes no difference here.
+Long, since each way of going on (draws, beams, pieces, proposals) is here with the same vocabulary.
 
 B rows that were read, C answers to each, R rows of answers (B x C), K beams, N room for new tokens,
 V vocabulary.

@@ -3,7 +3,7 @@
 Records come in pairs, a block of whole documents each. The first holds the ids of their texts, with
 the end token behind each document. The second holds how many ids each text has, int32, and 0 behind
 each document. Numbers are little-endian. All blocks of a shard but the last have `BLOCK` ids at
-least. (A record a text would take ten times as long to read.)
+least. (A record a text takes about twice as long to read.)
 
 V vocabulary.
 """

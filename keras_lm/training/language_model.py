@@ -3,6 +3,7 @@
 Knows no architecture. A model is a subclass that makes its layers in `__init__`, creates all its
 weights in `build(input_shape=None)` and maps a dict of ids to one tensor (one head), a dict by head
 name (several heads) or hidden states (no head) in `call`. What a head costs is in `head_losses`.
+Half of this long file is what `compile` and `fit` promise.
 """
 
 import contextlib
