@@ -116,4 +116,4 @@ def test_of_ten_last_digits_one_makes_a_card(before, digits, behind):
 
 @pytest.mark.parametrize("unit", ["a.", "a-", "1 ", "1-", "0 123 ", "+1", "a@", "a@b.", "(0"])
 def test_long_runs_take_linear_time(unit):
-    mask(unit * 50_000)  # a quadratic expression would take minutes
+    assert mask(unit * 50_000)[0]  # a quadratic expression would take minutes
