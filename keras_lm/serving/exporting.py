@@ -18,6 +18,7 @@ from keras_lm.models.generation_request import as_stops
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
 from keras_lm.serving.extra_files import write_extra_files
 from keras_lm.serving.signatures import (
+    METHODS,
     Signatures,
     fill_mask_signatures,
     find_replaced_signatures,
@@ -77,8 +78,10 @@ def export(
     | `score` | `text`, `target` | the fields of `Scores`, `status` |
     | `beam_search` | `text` and the options | `target`, `scores`, `count`, `status` |
     | of a text classifier | | |
-    | `serving_default` | `text`; of `pairs` also `text_pair` | `label`, `scores`, `status` |
+    | `serving_default` | `text`; of `pairs` also `text_pair` | `label`, `classes`, `scores`, ... |
     | `classify_ids` | `token_ids`, `lengths` | the same |
+    | `classify` | `inputs` | `classes`, `scores`: for TensorFlow Serving's Classify |
+    | `regress` | `inputs` | `outputs`: for its Regress |
     | of a token classifier | | |
     | `serving_default` | `text` | `entities`, `types`, `starts`, `ends`, `scores`, `count`, ... |
     | `tag_ids` | `token_ids`, `lengths` | `tags`, `scores`, `count`, `status` |
@@ -94,10 +97,13 @@ def export(
     masks, tokens, new tokens or labels. `status`: int32 `(B,)`.
 
     Of a text classifier `label` is string `(B,)`, `scores` float32 `(B, C)`, the probabilities in
-    the order of the model's `labels`. Where a text may have several labels, there are `labels`
-    string `(B, L)`, those of a probability of at least 0.5, likeliest first, and `count` in place
-    of `label`; of a regression there are `scores` alone, the numbers. Of a token classifier
-    `entities` and `types` are string `(B, M)`, `starts` and `ends`, in characters, int32 `(B, M)`,
+    the order of the model's `labels`, which stand in each row of `classes`, string `(B, C)`. Where
+    a text may have several labels, there are `labels` string `(B, L)`, those of a probability of at
+    least 0.5, likeliest first, and `count` in place of `label`; of a regression there are `scores`
+    alone, the numbers. `inputs` are string `(B,)`, serialized `tf.Example` messages with a feature
+    `text`, of pairs also `text_pair`; `outputs` float32 `(B,)`; `regress` is there where a
+    regression has one number. Of a token classifier `entities` and `types` are string `(B, M)`,
+    `starts` and `ends`, in characters, int32 `(B, M)`,
     `scores` float32 `(B, M)`; `tags` string `(B, T)`.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
@@ -163,6 +169,7 @@ def export(
     temporary = pathlib.Path(tempfile.mkdtemp(prefix=".", suffix=".writing", dir=directory))
     try:
         tf.saved_model.save(root, str(temporary), signatures=signatures)
+        _name_methods(temporary, signatures)
         if extra_files:
             sizes = list(warmup_batch_sizes)
             name = directory.resolve().name
@@ -183,6 +190,16 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return path
+
+
+def _name_methods(path: pathlib.Path, signatures: Signatures) -> None:
+    """Says which signatures are for Classify and Regress; TensorFlow writes Predict for all."""
+    named = METHODS.keys() & signatures.keys()
+    if named:
+        updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(str(path))
+        for name in sorted(named):
+            updater.replace_method_name(name, METHODS[name])
+        updater.save()
 
 
 def _next_version(directory: pathlib.Path) -> int:

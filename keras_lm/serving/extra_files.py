@@ -45,6 +45,7 @@ def write_extra_files(
     def encode(text: str) -> list[int]:
         return tokenizer.encode(text)[: model.max_length]
 
+    features = set(inputs_of(functions["serving_default"].get_concrete_function()))
     entries, warming = {}, []
     for key, function in sorted(functions.items()):
         concrete = function.get_concrete_function()
@@ -55,6 +56,6 @@ def write_extra_files(
             example = asked, answer(concrete, asked)
             for size, text in itertools.product(batch_sizes, (short, long)):
                 warming.append((key, question(inputs, [text] * size, encode)))
-        entries[key] = signature_entry(concrete, example)
+        entries[key] = signature_entry(key, concrete, example, features)
     write_sheet(directory, name, model, options, entries, about)
     write_warmup(directory, name, warming)

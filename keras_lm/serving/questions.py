@@ -16,6 +16,7 @@ Question = dict[str, np.ndarray]
 # Options that 0 does not turn off.
 _OPTIONS = {"max_new_tokens": 8, "top_p": 1, "repetition_penalty": 1, "length_penalty": 1}
 TEXTS = frozenset(("text", "text_pair", "prompt", "target", "question", "context"))
+EXAMPLES = "inputs"  # of Classify and Regress: tf.Example messages
 _IDS = frozenset(("token_ids", "lengths"))
 _STATE = "continues"  # what a signature gives that gives a state
 
@@ -51,6 +52,8 @@ def question(
         dtype = spec.dtype.as_numpy_dtype
         if name in TEXTS:
             found[name] = np.array([text.encode("utf-8") for text in texts], object)
+        elif name == EXAMPLES:
+            found[name] = np.array([_example(text) for text in texts], object)
         elif name == "lengths":
             found[name] = np.array([len(row) for row in rows], dtype)
         elif name == "token_ids":
@@ -60,6 +63,18 @@ def question(
         else:
             found[name] = np.full([len(texts)], _OPTIONS.get(name, 0), dtype)
     return found
+
+
+def example_texts(serialized: bytes) -> dict[str, str]:
+    """The features of a `tf.Example` that `question` made."""
+    features = tf.train.Example.FromString(serialized).features.feature
+    return {name: value.bytes_list.value[0].decode("utf-8") for name, value in features.items()}
+
+
+def _example(text: str) -> bytes:
+    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode("utf-8")]))
+    features = tf.train.Features(feature={"text": value, "text_pair": value})
+    return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 
 def answer(

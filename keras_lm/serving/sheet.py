@@ -7,28 +7,39 @@ import base64
 import json
 import math
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lm.serving.questions import EXAMPLES, example_texts
+from keras_lm.serving.signatures import METHODS
 from keras_lm.version import __version__
 
+_DEFAULT = "serving_default"
 SIGNATURES, CARD = "signatures.json", "README.md"
 _SHOWN = 6  # values of an example that the card shows; the sheet has all
 
 
-def signature_entry(function: Any, example: tuple[Mapping, Mapping] | None) -> dict[str, Any]:
+def signature_entry(
+    name: str,
+    function: Any,
+    example: tuple[Mapping, Mapping] | None,
+    features: Iterable[str] = (),
+) -> dict[str, Any]:
     """What the sheet says of one signature.
 
     Args:
+        name: its name.
         function: its ConcreteFunction.
         example: a question and its answer, or None.
+        features: those that a `tf.Example` for it has.
     """
     outputs = function.structured_outputs
     entry: dict[str, Any] = {
+        "method": name if name in METHODS else "predict",
         "inputs": {
             spec.name: _spec(spec) for spec in tf.nest.flatten(function.structured_input_signature)
         },
@@ -36,11 +47,29 @@ def signature_entry(function: Any, example: tuple[Mapping, Mapping] | None) -> d
     }
     if example is not None:
         asked, answered = example
-        entry["example"] = {
-            "request": {"inputs": as_json(asked)},
-            "response": {"outputs": as_json(answered)},
-        }
+        request, response = (
+            _of_examples(name, asked, answered, features)
+            if name in METHODS
+            else ({"inputs": as_json(asked)}, {"outputs": as_json(answered)})
+        )
+        of_name = {} if name == _DEFAULT else {"signature_name": name}
+        entry["example"] = {"request": {**of_name, **request}, "response": response}
     return entry
+
+
+def _of_examples(
+    name: str, asked: Mapping, answered: Mapping, features: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Bodies of `:classify` and `:regress`."""
+    found = as_json(answered)
+    if name == "classify":
+        rows = zip(found["classes"], found["scores"], strict=True)
+        results: list[Any] = [[list(pair) for pair in zip(*row, strict=True)] for row in rows]
+    else:
+        results = found["outputs"]
+    texts = [example_texts(row) for row in asked[EXAMPLES]]
+    examples = [{key: row[key] for key in sorted(features)} for row in texts]
+    return {"examples": examples}, {"results": results}
 
 
 def write_sheet(
@@ -61,11 +90,16 @@ def write_sheet(
         signatures: of each signature what `signature_entry` gives.
         about: what its authors say of the model: its data, its scores, its limits.
     """
+    labels = [str(label) for label in getattr(model, "labels", None) or ()]
     sheet = {
         "name": name,
         "keras_lm": __version__,
         "tensorflow": tf.__version__,
-        "model": {"class": type(model).__name__, "parameters": model.count_params()},
+        "model": {
+            "class": type(model).__name__,
+            "parameters": model.count_params(),
+            **({"labels": labels} if labels else {}),
+        },
         "export": dict(options),
         "signatures": dict(signatures),
     }
@@ -101,7 +135,7 @@ def _spec(spec: Any) -> dict[str, Any]:
 
 
 def _card(name: str, model: Any, signatures: Mapping[str, dict], about: str | None) -> str:
-    default = signatures.get("serving_default", {}).get("example")
+    default = signatures.get(_DEFAULT, {}).get("example")
     policy = keras.dtype_policies.get(model.dtype_policy).name
     lines = [
         f"# {name}",

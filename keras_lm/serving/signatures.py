@@ -25,6 +25,9 @@ from keras_lm.tasks.text_labels import TextLabels
 Tensor = Any
 Signatures = dict[str, Any]  # of tf.function
 
+# What TensorFlow Serving's Classify and Regress ask; all others are for Predict.
+METHODS = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
+
 
 def rows(dtype: str, name: str) -> tf.TensorSpec:
     """One value for each row."""
@@ -182,15 +185,43 @@ def text_classifier_signatures(model: Any, tokenizer: Any, pairs: bool) -> Signa
         texts.append(rows("string", "text_pair"))
         answer_text, answer_ids = labels.of_pair, labels.of_pair_ids
 
+    is_regression = model.problem == "regression"
+
+    def named(answer: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Says whose the scores are."""
+        if is_regression:
+            return answer
+        classes_1C = tf.constant([model.labels])
+        return {**answer, "classes": tf.tile(classes_1C, [tf.shape(answer["scores"])[0], 1])}
+
     @tf.function(autograph=False, input_signature=texts)
-    def classify(text: Tensor, *text_pair: Tensor) -> dict[str, Tensor]:
-        return answer_text(text, *text_pair)
+    def label(text: Tensor, *text_pair: Tensor) -> dict[str, Tensor]:
+        return named(answer_text(text, *text_pair))
 
     @tf.function(autograph=False, input_signature=ids())
     def classify_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
-        return answer_ids(token_ids, lengths)
+        return named(answer_ids(token_ids, lengths))
 
-    return {"serving_default": classify, "classify_ids": classify_ids}
+    def of_examples(inputs: Tensor) -> dict[str, Tensor]:
+        # Where a feature is missing, "": no row makes the others fail.
+        features = {spec.name: tf.io.FixedLenFeature([], tf.string, "") for spec in texts}
+        found = tf.io.parse_example(inputs, features)
+        return named(answer_text(*(found[spec.name] for spec in texts)))
+
+    @tf.function(autograph=False, input_signature=[rows("string", "inputs")])
+    def classify(inputs: Tensor) -> dict[str, Tensor]:
+        found = of_examples(inputs)
+        return {"classes": found["classes"], "scores": found["scores"]}
+
+    @tf.function(autograph=False, input_signature=[rows("string", "inputs")])
+    def regress(inputs: Tensor) -> dict[str, Tensor]:
+        return {"outputs": of_examples(inputs)["scores"][:, 0]}
+
+    found = {"serving_default": label, "classify_ids": classify_ids}
+    if not is_regression:
+        return {**found, "classify": classify}
+    # Regress answers one number a row.
+    return {**found, "regress": regress} if len(model.labels) == 1 else found
 
 
 def token_classifier_signatures(model: Any, tokenizer: Any) -> Signatures:

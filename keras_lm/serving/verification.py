@@ -22,6 +22,7 @@ from keras_lm.serving.audit.graph_file import Graph, read_meta_graph
 from keras_lm.serving.exporting import signatures_of
 from keras_lm.serving.extra_files import DIRECTORY
 from keras_lm.serving.questions import (
+    EXAMPLES,
     TEXTS,
     Question,
     answer,
@@ -116,7 +117,7 @@ def verify(
     concrete = {name: functions[name].get_concrete_function() for name in sorted(functions)}
     for name, function in concrete.items():
         inputs = inputs_of(function)
-        if TEXTS & set(inputs) and not is_for_an_engine(function):
+        if (TEXTS | {EXAMPLES}) & set(inputs) and not is_for_an_engine(function):
             for rows in _batches(texts, _ROWS):
                 asked.append((name, rows, question(inputs, rows, model.tokenizer.encode)))
     answers = _ask_natively(path, graph, asked, library)

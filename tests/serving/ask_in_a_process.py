@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import tensorflow as tf
+
 TEXTS = ["The [MASK] statement.", "[MASK] is [MASK]!", "no mask", "", "Füße 漢字 [MASK] 🎉"]
 PROMPTS = ["The assert", "", "Füße 漢字 🎉", "x " * 300]
 N = len(PROMPTS)
@@ -63,10 +65,29 @@ REQUESTS = [
     ("transformer", "prefill_ids", {**ROWS, **{k: v[:2] for k, v in OPTIONS.items()}}),
 ]
 
+
+def example(**features):
+    """A serialized tf.Example of texts."""
+    values = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode()]))
+        for name, text in features.items()
+    }
+    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+
+
+# Short ones: longer ones are no UTF-8, which requests are written as.
+EXAMPLES = [example(text=text).decode() for text in TEXTS]
+PAIR_EXAMPLES = [
+    example(text=text, text_pair=other).decode()
+    for text, other in zip(TEXTS, PAIRS["text_pair"], strict=False)
+]
+
 TASK_REQUESTS = [
     ("classifier", "serving_default", {"text": [*TEXTS, LONG]}),
     ("classifier", "classify_ids", ROWS),
+    ("classifier", "classify", {"inputs": EXAMPLES}),
     ("pair_classifier", "serving_default", PAIRS),
+    ("pair_classifier", "classify", {"inputs": PAIR_EXAMPLES}),
     ("pair_classifier", "classify_ids", PAIR_ROWS),
     ("tagger", "serving_default", {"text": [*TEXTS, LONG]}),
     ("tagger", "tag_ids", ROWS),

@@ -1,5 +1,8 @@
+import subprocess
+
 import keras
 import pytest
+import small_models
 import tensorflow as tf
 from ask_in_a_process import BEAMS, REQUESTS, TASK_REQUESTS, ask_in_another_process
 
@@ -147,3 +150,54 @@ def loaded(exports):
 @pytest.fixture(scope="session")
 def task_loaded(task_exports):
     return loaded_from(task_exports)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """A directory of small models; nobody writes into it."""
+    directory = tmp_path_factory.mktemp("models")
+    small_models.halves(directory / "halves" / "2", add=3.0)
+    for name in ("kinds", "picky", "slow", "calls_python"):
+        getattr(small_models, name)(directory / name / "1")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def server(models):
+    """Serves them."""
+    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
+    from a_server import serving
+
+    with serving(models, allow_reload_config=True) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def task_server(exports, task_exports, tmp_path_factory):
+    """Serves the exports of tasks, and of a masked LM."""
+    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
+    from a_server import serving
+
+    directory = tmp_path_factory.mktemp("served")
+    for path in (*task_exports.glob("*/"), exports / "bert"):
+        (directory / path.name).symlink_to(path)
+    with serving(directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """Files in PEM for 127.0.0.1: a certificate that signs itself, and its key."""
+    directory = tmp_path_factory.mktemp("tls")
+    found = directory / "certificate.pem", directory / "key.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    words += ["-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+    try:
+        subprocess.run(
+            [*words, "-out", str(found[0]), "-keyout", str(found[1])],
+            check=True,
+            capture_output=True,
+        )
+    except FileNotFoundError:
+        pytest.skip("needs openssl")
+    return found

@@ -322,14 +322,11 @@ def test_a_model_that_cannot_answer_is_refused(gpt, bert, tmp_path):
         export(bert, tmp_path / "m", num_beams=2)
 
 
-def test_a_server_answers_as_a_process_does(exports, answers):
-    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
-    from a_server import serving
+def test_a_server_answers_as_a_process_does(task_server, answers):
     from ask_a_server import assert_served
 
     asked = [request for request in REQUESTS if request[0] == "bert"]
-    with serving(exports / "bert") as server:
-        assert_served(server, asked, answers)
+    assert_served(task_server, asked, answers)
 
 
 @pytest.mark.slow

@@ -1,13 +1,17 @@
 """Exports of tasks answer as `predict` does, in a process that never imported keras_lm."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TASK_REQUESTS, TEXTS
+from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TASK_REQUESTS, TEXTS, example
 from operation_audit import assert_core_operations
 
 from keras_lm import TextClassifier, export
 from keras_lm.models.limits import CUT
+from keras_lm.serving.audit import inspect
+from keras_lm.serving.verification import verify
 
 HOSTILE_IDS = tf.constant([[10**6, -5, 3], [0, 0, 0]])
 HOSTILE_LENGTHS = tf.constant([99, -1])
@@ -19,7 +23,8 @@ def test_texts_are_classified_as_in_python(task_answers, classifier):
     assert answer["label"] == found.labels
     np.testing.assert_allclose(answer["scores"], found.scores, atol=1e-6)
     assert answer["status"] == [0] * len(TEXTS) + [CUT]
-    assert answer.keys() == {"label", "scores", "status"}
+    assert answer["classes"] == [["Übel", "gut"]] * len(answer["label"])
+    assert answer.keys() == {"label", "classes", "scores", "status"}
 
 
 def test_pairs_are_classified_as_in_python(task_answers, pair_classifier):
@@ -73,10 +78,81 @@ def test_every_token_of_ids_is_tagged(task_answers, tagger):
         np.testing.assert_allclose(answer["scores"][row][:length], scores.max(-1), atol=1e-6)
 
 
+def test_examples_are_classified_as_texts_are(task_answers):
+    for name in ("classifier", "pair_classifier"):
+        texts, examples = task_answers[name, "serving_default"], task_answers[name, "classify"]
+        assert examples.keys() == {"classes", "scores"}
+        assert examples["classes"] == texts["classes"][:-1]
+        np.testing.assert_allclose(examples["scores"], texts["scores"][:-1], atol=1e-6)
+
+
+def test_a_feature_that_is_not_there_is_an_empty_text(task_loaded):
+    classify = task_loaded["classifier"].signatures["classify"]
+    empty, none = classify(inputs=tf.constant([example(text=""), example()]))["scores"].numpy()
+    np.testing.assert_array_equal(empty, none)
+    assert classify(inputs=tf.constant([], tf.string))["classes"].shape == (0, 2)
+
+
+def test_servers_classify_and_regress(task_server, task_exports, task_answers, bert, tmp_path):
+    from a_server import serving
+    from ask_a_server import close
+    from asking import Stubs, ask_json
+    from tensorflow_serving.apis import classification_pb2
+
+    expected = task_answers["classifier", "serving_default"]
+    asked = classification_pb2.ClassificationRequest()
+    asked.model_spec.name, asked.model_spec.signature_name = "classifier", "classify"
+    asked.input.example_list.examples.extend(
+        tf.train.Example.FromString(example(text=text)) for text in TEXTS
+    )
+    with Stubs(task_server.port) as stubs:
+        rows = stubs.prediction.Classify(asked).result.classifications
+    assert [[c.label for c in row.classes] for row in rows] == expected["classes"][: len(TEXTS)]
+    scores = [[c.score for c in row.classes] for row in rows]
+    np.testing.assert_allclose(scores, expected["scores"][: len(TEXTS)], atol=1e-5)
+    # The sheet's example is what a server answers.
+    sheet = json.loads((task_exports / "classifier/1/assets.extra/signatures.json").read_text())
+    assert sheet["model"]["labels"] == ["Übel", "gut"]
+    entry = sheet["signatures"]["classify"]
+    assert entry["method"] == "classify"
+    (row,) = entry["example"]["request"]["examples"]
+    assert row.keys() == {"text"}
+    path = "/v1/models/classifier:classify"
+    status, found = ask_json(task_server.rest_port, path, entry["example"]["request"])
+    assert status == 200
+    close(found["results"], entry["example"]["response"]["results"])
+
+    model = TextClassifier(bert, ["stars"], problem="regression")
+    model.build()
+    export(model, tmp_path / "stars", warmup_batch_sizes=(1,))
+    path = tmp_path / "stars" / "1"
+    assert inspect(path).signatures["regress"].method == "tensorflow/serving/regress"
+    with serving(tmp_path) as server:
+        body = {"signature_name": "regress", "examples": [{"text": text} for text in TEXTS]}
+        status, found = ask_json(server.rest_port, "/v1/models/stars:regress", body)
+        assert status == 200
+        numbers = model.predict(TEXTS, verbose=0).scores[:, 0]
+        np.testing.assert_allclose(found["results"], numbers, atol=1e-5)
+    checked = verify(path, model, TEXTS)
+    assert "regress" in checked.signatures
+    assert checked.differences == ()
+
+
+@pytest.mark.parametrize("name", ["classifier", "pair_classifier"])
+def test_the_graph_says_which_signature_is_for_classify(task_exports, name):
+    methods = {key: s.method for key, s in inspect(task_exports / name / "1").signatures.items()}
+    assert methods == {
+        "serving_default": "tensorflow/serving/predict",
+        "classify_ids": "tensorflow/serving/predict",
+        "classify": "tensorflow/serving/classify",
+    }
+
+
 def test_a_regression_answers_numbers(bert, tmp_path):
     model = TextClassifier(bert, ["stars", "price"], problem="regression")
     model.build()
     loaded = tf.saved_model.load(str(export(model, tmp_path / "m", extra_files=False)))
+    assert set(loaded.signatures) == {"serving_default", "classify_ids"}
     answer = loaded.signatures["serving_default"](text=tf.constant(TEXTS))
     assert answer.keys() == {"scores", "status"}
     np.testing.assert_allclose(answer["scores"], model.predict(TEXTS, verbose=0).scores, atol=1e-5)
@@ -120,10 +196,7 @@ def test_pairs_are_for_classifiers_of_texts(gpt, tmp_path):
         export(gpt, tmp_path / "m", pairs=True)
 
 
-def test_a_server_answers_as_a_process_does(task_exports, task_answers):
-    pytest.importorskip("tensorflow_serving.apis", reason="needs the extra serve")
-    from a_server import serving
+def test_a_server_answers_as_a_process_does(task_server, task_answers):
     from ask_a_server import assert_served
 
-    with serving(task_exports) as server:
-        assert_served(server, TASK_REQUESTS, task_answers)
+    assert_served(task_server, TASK_REQUESTS, task_answers)

@@ -24,6 +24,8 @@ def test_the_sheet_has_a_question_to_each_signature_and_its_answer(exports, load
         specs = signatures[name].structured_input_signature[1]
         assert entry["inputs"].keys() == specs.keys()
         asked = entry["example"]["request"]["inputs"]
+        named = entry["example"]["request"].get("signature_name", "serving_default")
+        assert (named, entry["method"]) == (name, "predict")
         answer = signatures[name](**{k: tf.constant(v, specs[k].dtype) for k, v in asked.items()})
         found = as_json({key: value.numpy() for key, value in answer.items()})
         assert found == entry["example"]["response"]["outputs"]
