@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from keras_lm.serving.server import bearer_token
+from keras_lm.serving.server import bearer_token, pages
 from keras_lm.serving.server.metrics import Metrics
+from keras_lm.serving.server.repository import Repository
 from keras_lm.serving.server.rest import Rest
 from keras_lm.serving.server.statuses import ServingError
 
@@ -22,6 +23,7 @@ class Served(Protocol):
     """What operators ask of a server."""
 
     metrics: Metrics
+    repository: Repository
 
     def is_ready(self) -> bool:
         """Whether it should be sent requests."""
@@ -64,5 +66,6 @@ def application(rest: Rest, server: Served, token: str | None) -> Starlette:
             Route("/healthz", alive),
             Route("/readyz", ready),
             Route(METRICS_PATH, metrics),
+            *pages.routes(server.repository.names, token),
         ]
     )

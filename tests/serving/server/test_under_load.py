@@ -87,10 +87,12 @@ class Clients:
         draw = random.Random(seed)
         while not self._stop.is_set():
             rows = [draw.randrange(1000) / 4 for _ in range(draw.choice([1, 1, 2, 8]))]
-            body = {"instances": rows}
+            method = draw.choice(["predict", "predict", "regress", "classify", "nonsense"])
+            body, expected = _question(method, rows)
+            method = "predict" if method == "nonsense" else method
             try:
                 status, answer = ask(
-                    self._server.rest_port, "POST", "/v1/models/halves:predict", body
+                    self._server.rest_port, "POST", f"/v1/models/halves:{method}", body
                 )
             except OSError as error:
                 self.unanswered.append(repr(error))
@@ -98,7 +100,7 @@ class Clients:
                 continue
             if status == 503:
                 self.refused.append(answer)
-            elif status == 200 and json.loads(answer)["predictions"] == [x / 2 + 2 for x in rows]:
+            elif (status, json.loads(answer)) == expected:
                 self.right.append(1)
             else:
                 self.wrong.append((status, answer))
@@ -122,6 +124,20 @@ class Clients:
                     continue
                 found = tf.make_ndarray(response.outputs["y"])
                 (self.right if (found == rows / 2 + 2).all() else self.wrong).append(found)
+
+
+def _question(method, rows):
+    """The body of a request, and the status and the answer that are right."""
+    found = [x / 2 + 2 for x in rows]
+    if method == "predict":
+        return {"instances": rows}, (200, {"predictions": found})
+    if method == "nonsense":
+        told = {"error": "Missing 'inputs' or 'instances' key"}
+        return {"rows": rows}, (400, told)
+    body = {"signature_name": method, "examples": [{"x": x} for x in rows]}
+    if method == "regress":
+        return body, (200, {"results": found})
+    return body, (200, {"results": [[["low", -x], ["high", x]] for x in found]})
 
 
 @pytest.fixture
