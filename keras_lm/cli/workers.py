@@ -6,7 +6,9 @@ Knows no TensorFlow: what the processes must know stands in the environment vari
 import contextlib
 import json
 import os
+import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from typing import IO
 # Below the ports that systems give to outgoing connections, above those of services.
 _PORTS = range(20_000, 32_000)
 _LOOKED_EVERY = 0.1  # seconds
+_TIED = pathlib.Path(__file__).with_name("tied.py")
 # What the others have to notice by themselves that one is gone, and to say so.
 _LEFT_ALONE = 5.0
 
@@ -27,7 +30,8 @@ class Workers:
     """One command in several processes, each a worker of one cluster.
 
     Lines of their output come prefixed with their number. They end together: where one ends with
-    an error, the others are told to (SIGTERM), and after a while made to (SIGKILL).
+    an error, the others are told to (SIGTERM), and after a while made to (SIGKILL). Where this
+    process is killed, Linux tells all of them to.
 
     Args:
         command: what each of them runs.
@@ -36,8 +40,8 @@ class Workers:
         grace: seconds between SIGTERM and SIGKILL.
 
     Raises:
-        ValueError: a number is out of range, there is no command, or TF_CONFIG names a cluster
-            already.
+        ValueError: a number is out of range, there is no such command, or TF_CONFIG names a
+            cluster already.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Workers:
                 "A command must follow: keras-lm launch --workers 2 -- python train.py. "
                 "Received: none"
             )
+        if shutil.which(command[0]) is None:
+            raise ValueError(f"The command must be one that can be run. Received: {command[0]!r}")
         if os.environ.get("TF_CONFIG"):
             raise ValueError(
                 "launch makes the cluster of one machine; where TF_CONFIG names one already, run "
@@ -70,9 +76,6 @@ class Workers:
         Returns:
             0 if all ended well; else the status of the one that ended first with another, as
             shells give it: 128 and the signal where one ended it.
-
-        Raises:
-            OSError: the command can't be run.
         """
         before = {
             number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)
@@ -98,7 +101,7 @@ class Workers:
         try:
             for environment in environments(self._number, os.environ):
                 process = subprocess.Popen(
-                    self._command,
+                    [sys.executable, "-S", _TIED, *self._command],
                     env=environment,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

@@ -80,6 +80,25 @@ time.sleep(60)
             os.kill(int(path.name), 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux ends them")
+def test_workers_end_with_a_launcher_that_is_killed(tmp_path):
+    script = f"""
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(pathlib.Path({str(tmp_path)!r}, "saved").touch()))
+pathlib.Path({str(tmp_path)!r}, "ready").touch()
+time.sleep(60)
+"""
+    command = [sys.executable, "-m", "keras_lm", "launch", "--workers", "1", "--"]
+    process = subprocess.Popen([*command, sys.executable, "-c", script])
+    for name in ("ready", "saved"):
+        deadline = time.monotonic() + 30
+        while not (tmp_path / name).exists():
+            assert time.monotonic() < deadline, name
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+
+
 def test_ports_are_free_and_gpus_are_shared_out():
     made = workers.environments(2, {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "HOME": "/root"})
     assert [own["CUDA_VISIBLE_DEVICES"] for own in made] == ["0,1", "2,3"]

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from training_toys import Losses, Toy, V, both_heads, masked_rows
 
-from keras_lm.training import AdamW, LossScaleOptimizer
+from keras_lm.training import AdamW, LanguageModel, LossScaleOptimizer
 
 BATCH, STEPS = 8, 3
 
@@ -113,6 +113,38 @@ def test_float16_trains_on_two_replicas(replicas):
     assert int(model.optimizer.iterations.numpy()) == 3
     assert losses[0] == pytest.approx(np.log(V), rel=0.2)
     assert all(np.isfinite(v.numpy()).all() for v in model.trainable_variables)
+
+
+class OfWords(LanguageModel):
+    """Reads strings."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.table = keras.layers.Embedding(8, 2)
+
+    def build(self, input_shape=None):
+        self.table.build(None)
+
+    def call(self, words):
+        return tf.reduce_sum(self.table(tf.strings.to_hash_bucket_fast(words, 8)), -1)
+
+
+def test_strings_are_inputs_like_any_other(replicas):
+    rng, found = np.random.default_rng(0), []
+    words = rng.choice(["a", "bc", "def", ""], (7, 3))
+    numbers = rng.normal(size=(7, 3)).astype("float32")
+    for strategy in (None, replicas):
+        keras.utils.set_random_seed(3)
+        with strategy.scope() if strategy else contextlib.nullcontext():
+            model = OfWords()
+            model.compile(AdamW(0.1), loss="mse")
+        data = tf.data.Dataset.from_tensor_slices((words, numbers)).batch(3)  # 3, 3, and 1 row
+        losses = model.fit(data, epochs=2, verbose=0).history["loss"]
+        found.append((model, losses, model.predict(data, verbose=0)))
+    (one, ours, told), (other, theirs, said) = found
+    np.testing.assert_allclose(theirs, ours, atol=1e-6)
+    np.testing.assert_allclose(said, told, atol=1e-6)
+    assert_equal_weights(one, other)
 
 
 def test_an_overflow_on_one_replica_is_skipped_by_all(replicas):

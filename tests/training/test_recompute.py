@@ -21,10 +21,10 @@ SIZES = {
 }
 
 
-def train(model_class, strategy=None, **compiled):
+def train(model_class, strategy=None, *, arguments=None, **compiled):
     keras.utils.set_random_seed(1)
     with strategy.scope() if strategy else contextlib.nullcontext():
-        model = model_class(**SIZES, num_layers=2)
+        model = model_class(**{**SIZES, **(arguments or {})}, num_layers=2)
     model.compile(learning_rate=0.01, **compiled)
     ids = np.random.default_rng(0).integers(0, 20, (16, 8)).astype("int32")
     inputs = {"token_ids": ids}
@@ -87,6 +87,18 @@ def test_models_train_as_those_that_keep(model_class, compiled):
 @pytest.mark.slow
 def test_replicas_train_as_those_that_keep(replicas):
     assert_equal(train(keras_lm.GPT, replicas), train(keras_lm.GPT, replicas, recompute=True))
+
+
+@pytest.mark.slow
+def test_all_of_it_together_trains_on_replicas_as_on_one_device(replicas):
+    compiled = {"gradient_accumulation_steps": 2, "recompute": True, "jit_compile": True}
+    exact = {**compiled, "arguments": {"dropout_rate": 0.0}}
+    assert_equal(train(keras_lm.BERT, **exact), train(keras_lm.BERT, replicas, **exact))
+    half = {**compiled, "arguments": {"dropout_rate": 0.0, "dtype": "mixed_bfloat16"}}
+    _, ours = train(keras_lm.BERT, **half)
+    model, theirs = train(keras_lm.BERT, replicas, **half)
+    np.testing.assert_allclose(theirs, ours, rtol=0.02)
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
 
 
 def test_a_model_without_blocks_has_nothing_to_compute_again():

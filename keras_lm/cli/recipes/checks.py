@@ -86,6 +86,11 @@ def _of_length(recipe: Any) -> list[str]:
             "optimizer.end_share is for the schedules linear and cosine. "
             f"Received: {recipe.optimizer.schedule}"
         )
+    if recipe.optimizer.layer_decay is not None and recipe.optimizer.name != "adamw":
+        found.append(
+            "optimizer.layer_decay is for the optimizer adamw; lamb scales each layer by itself. "
+            f"Received: {recipe.optimizer.name}"
+        )
     return found
 
 

@@ -20,6 +20,7 @@ _SCHEDULES = {
     "inverse_square_root": training.InverseSquareRoot,
     "constant": training.Constant,
 }
+_OPTIMIZERS = {"adamw": training.AdamW, "lamb": training.LAMB}
 
 
 def check(recipe: Any) -> int:
@@ -139,16 +140,18 @@ def _model(recipe: Any, tokenizer: Any, strategy: Any) -> Any:
     options: dict[str, Any] = {"total_steps": rate.decay_steps}
     if rate.schedule in ("linear", "cosine"):
         options["end_share"] = rate.end_share
+    of_one_kind = {} if rate.layer_decay is None else {"layer_decay": rate.layer_decay}
     with strategy.scope():
         model = model_of(recipe)(**arguments, tokenizer=tokenizer, dtype=asked.precision)
         model.build()
-        optimizer = training.AdamW(
+        optimizer = _OPTIMIZERS[rate.name](
             schedule(rate.learning_rate, rate.warmup, **options),
             weight_decay=rate.weight_decay,
             beta_1=rate.beta_1,
             beta_2=rate.beta_2,
             epsilon=rate.epsilon,
             global_clipnorm=rate.clip_norm,
+            **of_one_kind,
         )
     if asked.initial_weights is not None:
         _take_weights(model, asked.initial_weights)

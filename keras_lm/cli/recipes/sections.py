@@ -77,8 +77,9 @@ class CausalData(Section):
 
 
 class Optimizer(Section):
-    """AdamW and its schedule, as `keras_lm.training` takes them."""
+    """An optimizer and its schedule, as `keras_lm.training` takes them."""
 
+    name: Literal["adamw", "lamb"] = "adamw"
     learning_rate: Positive
     schedule: Literal["linear", "cosine", "inverse_square_root", "constant"] = "linear"
     warmup: Annotated[int, Field(ge=0)] | Share = 0.1
@@ -89,6 +90,7 @@ class Optimizer(Section):
     beta_2: Share = 0.999
     epsilon: Positive = 1e-6
     clip_norm: Positive | None = 1.0
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Training(Section):

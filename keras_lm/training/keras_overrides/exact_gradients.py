@@ -60,6 +60,10 @@ class ExactGradients:
     def _clip_whole(self, gradients: Any) -> Any:
         if self.on_gradients is not None:
             self.on_gradients(gradients)
+        length = None if self.clipnorm else self.global_clipnorm  # type: ignore[attr-defined]
+        if length:
+            # As Keras does, but each gradient is read once for the norm.
+            return tf.clip_by_global_norm(gradients, length)[0]
         return super()._clip_gradients(gradients)  # type: ignore[misc]
 
     def _overwrite_model_variables_with_average_value(self, trainable_variables: Any) -> None:

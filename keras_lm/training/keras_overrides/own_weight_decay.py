@@ -10,11 +10,8 @@ class OwnWeightDecay:
     learning rate for each layer the share must be the layer's, and LAMB scales it with the update.
     """
 
-    decays_with_update: bool = False
-
     def _apply_weight_decay(self, variables: Any) -> None:
-        if not self.decays_with_update:
-            super()._apply_weight_decay(variables)  # type: ignore[misc]
+        """Does nothing: `update_step` does it."""
 
     def may_decay(self, variable: Any) -> bool:
         """Says whether a weight is none of those that were excluded."""

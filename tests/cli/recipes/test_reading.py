@@ -122,6 +122,10 @@ def test_all_errors_are_told_at_once_by_their_path(tmp_path):
             "optimizer.end_share is for the schedules linear and cosine. Received: constant",
         ),
         (
+            ["optimizer.name=lamb", "optimizer.layer_decay=0.8"],
+            "optimizer.layer_decay is for the optimizer adamw; .* Received: lamb",
+        ),
+        (
             ["model.class=BERT", "data.next_sentence=true"],
             r"data.next_sentence must be true where .* Received: true, \['masked_lm'\]",
         ),

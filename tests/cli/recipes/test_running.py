@@ -16,7 +16,7 @@ from recipe_toys import CONFIGS, write
 import keras_lm
 from keras_lm.cli.main import main
 from keras_lm.cli.recipes.reading import read_recipe
-from keras_lm.training import Monitor
+from keras_lm.training import LAMB, AdamW, Monitor
 
 ROOT = CONFIGS.parents[1]
 
@@ -131,6 +131,18 @@ def test_files_that_are_not_there_are_all_told(tmp_path, capsys):
             "  training.initial_weights must be there. Received: 'no.keras'",
         ]
     assert not (tmp_path / "run").exists()
+
+
+def test_the_optimizer_is_the_one_that_was_asked_for(done, tmp_path, corpus, monkeypatch):
+    path = write(tmp_path, corpus, training={"steps": 1, "steps_per_epoch": None})
+    made = []
+    monkeypatch.setattr(keras_lm.GPT, "fit", lambda model, *_, **__: made.append(model.optimizer))
+    words = [f"tokenizer={{path: {done[1] / 'tokenizer'}}}"]
+    assert pretrain(path, *words, "optimizer.name=lamb", "optimizer.weight_decay=0.1") == 0
+    directory = f"directory={tmp_path / 'other'}"
+    assert pretrain(path, *words, directory, "optimizer.layer_decay=0.5") == 0
+    assert [type(optimizer) for optimizer in made] == [LAMB, AdamW]
+    assert (made[0].weight_decay, made[1].layer_decay) == (0.1, 0.5)
 
 
 def test_weights_to_begin_with_are_those_of_a_model_of_these_sizes(done, tmp_path, corpus, capsys):
