@@ -62,14 +62,12 @@ class _State(NamedTuple):
 
 def repeat_rows(cache: Any, num_beams: int) -> Any:
     """Gives each beam a copy of its row: what was B rows becomes B x `num_beams`."""
-
-    def repeat(x: Tensor) -> Tensor:
-        rows = tf.repeat(x, num_beams, axis=0)
-        size = x.shape[0]
-        rows.set_shape([None if size is None else size * num_beams, *x.shape[1:]])
-        return rows
-
-    return tf.nest.map_structure(repeat, cache)
+    first = tf.nest.flatten(cache)[0]
+    # Once for the whole cache: tf.repeat is twenty operations.
+    row_R = tf.repeat(tf.range(tf.shape(first)[0]), num_beams)
+    size = first.shape[0]
+    row_R.set_shape([None if size is None else size * num_beams])
+    return gather_rows(cache, row_R)
 
 
 def gather_rows(cache: Any, rows: Tensor) -> Any:

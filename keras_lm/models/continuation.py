@@ -10,7 +10,7 @@ V vocabulary.
 import abc
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -263,7 +263,7 @@ class Continuation(abc.ABC):
         self, structure: Structure, prompt: generation.Prompt, request: Request, room: Tensor
     ) -> generation.Decoder:
         """Returns what decodes the R rows."""
-        copied = functools.partial(copies_of, copies=request.copies)
+        copied = copies_of(prompt.lengths, request.copies)
         return generation.Decoder(
             self._known_step,
             options=generation.Options(*map(copied, request.options)),
@@ -293,7 +293,7 @@ class Continuation(abc.ABC):
         def start(token_ids: Tensor, lengths: Tensor, request: Request) -> Any:
             room = room_for(request.options)
             logits_BV, cache, prompt = self.read(token_ids, lengths, room)
-            copied = functools.partial(copies_of, copies=request.copies)
+            copied = copies_of(lengths, request.copies)
             decoder = self._decoder(structure, prompt, request, room)
             decoding = decoder.start(copied(self._known(logits_BV)))
             return decoding, tf.nest.map_structure(copied, cache), prompt
@@ -405,8 +405,14 @@ def scores_of(found: Answers, structure: Structure) -> dict[str, Tensor]:
     return {"log_probs": found.log_probs, "score": found.scores} if structure.scores else {}
 
 
-def copies_of(x: Tensor, copies: Tensor) -> Tensor:
-    """Repeats each of B rows: `(B x C, ...)`."""
-    rows = tf.repeat(x, copies, axis=0)
-    rows.set_shape([None, *x.shape[1:]])
-    return rows
+def copies_of(rows: Tensor, copies: Tensor) -> Callable[[Tensor], Tensor]:
+    """Returns a function that repeats each of B rows, `(B, ...)` to `(B x C, ...)`.
+
+    Args:
+        rows: of any kind, `(B, ...)`.
+        copies: C, int32 scalar.
+    """
+    # Once for all that is repeated: tf.repeat is twenty operations.
+    row_R = tf.repeat(tf.range(tf.shape(rows)[0]), copies)
+    row_R.set_shape([None])
+    return lambda x: tf.gather(x, row_R)

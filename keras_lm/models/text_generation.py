@@ -6,7 +6,6 @@ both give the same.
 B batch, T length of the longest prompt, N room for new tokens.
 """
 
-import functools
 from typing import Any
 
 import tensorflow as tf
@@ -71,7 +70,7 @@ class TextGenerator(Continuation):
             token_ids,
             lengths,
             room=room,
-            copies=functools.partial(copies_of, copies=request.copies),
+            copies=copies_of(lengths, request.copies),
             known=self._known,
             make_decoder=lambda prompt: self._decoder(structure, prompt, request, room),
         )

@@ -37,17 +37,21 @@ def begun(rows=2):
     return logits, (tf.zeros([rows, PROMPT]), tf.fill([rows], PROMPT))
 
 
-@pytest.mark.parametrize("until", [2, SEGMENT, SEGMENT + 1, 3 * SEGMENT])
-def test_a_step_has_room_for_a_segment_at_most(until):
-    model, asked = Model(until), 10 * SEGMENT
-    logits, cache = begun()
-    decoder = Decoder(
+def decoder_of(model, asked):
+    return Decoder(
         model.step,
         options=validate_options(2, max_new_tokens=asked),
         buffer_length=asked,
         end_id=END,
         make_room=model.make_room,
     )
+
+
+@pytest.mark.parametrize("until", [2, SEGMENT, SEGMENT + 1, 3 * SEGMENT])
+def test_a_step_has_room_for_a_segment_at_most(until):
+    model, asked = Model(until), 10 * SEGMENT
+    logits, cache = begun()
+    decoder = decoder_of(model, asked)
     decoding, (keys, _) = decoder.go_on(decoder.start(logits), cache)
     np.testing.assert_array_equal(decoding.found.lengths, until)
     assert len(model.rooms) == until
@@ -62,13 +66,7 @@ def test_a_step_has_room_for_a_segment_at_most(until):
 def test_pieces_make_no_more_room_than_they_need(chunk):
     model, asked = Model(100), 150
     logits, cache = begun()
-    decoder = Decoder(
-        model.step,
-        options=validate_options(2, max_new_tokens=asked),
-        buffer_length=asked,
-        end_id=END,
-        make_room=model.make_room,
-    )
+    decoder = decoder_of(model, asked)
     decoding = decoder.start(logits)
     while not np.all(decoding.found.reasons):
         decoding, cache = decoder.go_on(decoding, cache, chunk)
