@@ -8,6 +8,9 @@ import tensorflow as tf
 from keras_lm.training.losses import (
     global_mean,
     over_replicas,
+    replica_context,
+    same_on_replicas,
+    share_of_rows,
     token_cross_entropy,
     weighed,
     yes_no_cross_entropy,
@@ -131,8 +134,9 @@ class HeadLosses:
             the gradients of the replicas add up to its gradient.
         """
         if not self._default_loss:
-            y, y_pred, sample_weight = self.per_head(x, y, y_pred, sample_weight)
-            return super().compute_loss(x, y, y_pred, sample_weight, training)  # type: ignore[misc]
+            return same_on_replicas(
+                self._keras_loss(x, y, y_pred, sample_weight, self._share_of_rows(y))
+            )
         return self._global_loss(self.head_loss, x, y, y_pred, sample_weight)
 
     def sampled_loss(self, x: Any, y: Any, outputs: Any, sample_weight: Any = None) -> Tensor:
@@ -155,11 +159,11 @@ class HeadLosses:
             sample_weight: as in `compute_loss`.
 
         Returns:
-            float32 `(number of heads,)`: the weights of the labels of all replicas. Zeros for a
-            loss of Keras, which divides by itself.
+            float32 `(number of heads,)`: the weights of the labels of all replicas. For a loss of
+            Keras, which divides by itself, `(1,)`: what `losses.share_of_rows` says.
         """
         if not self._default_loss:
-            return tf.zeros([max(1, len(self.heads))])
+            return self._share_of_rows(y)[None]
         y, _, sample_weight = self.per_head(x, y, None, sample_weight)
         labels = self._by_head(y, "labels")
         given = self._by_head(sample_weight, "sample weights", optional=True)
@@ -187,9 +191,7 @@ class HeadLosses:
             float32 scalar. Over all parts and replicas it adds up to the loss of the global batch.
         """
         if not self._default_loss:
-            y, outputs, sample_weight = self.per_head(x, y, outputs, sample_weight)
-            loss = super().compute_loss(x, y, outputs, sample_weight)  # type: ignore[misc]
-            return tf.cast(loss, tf.float32) * share
+            return share * self._keras_loss(x, y, outputs, sample_weight, counts[0])
         sampled = self.sampled_softmax is not None
         head_loss = self._sampled_head_loss if sampled else self.head_loss
         sums, _ = self._sums(head_loss, x, y, outputs, sample_weight)
@@ -201,6 +203,22 @@ class HeadLosses:
             )
         ]
         return tf.add_n([*means, self._extra_loss() * share / number])
+
+    def _keras_loss(self, x: Any, y: Any, outputs: Any, sample_weight: Any, rows: Tensor) -> Tensor:
+        """Keras's mean over the rows here, as part of the mean over all; of `_share_of_rows`."""
+        y, outputs, sample_weight = self.per_head(x, y, outputs, sample_weight)
+        loss = super().compute_loss(x, y, outputs, sample_weight)  # type: ignore[misc]
+        if replica_context() is None:
+            return tf.cast(loss, tf.float32)
+        extra = self._extra_loss() / tf.distribute.get_strategy().num_replicas_in_sync
+        return rows * (tf.cast(loss, tf.float32) - extra) + extra
+
+    def _share_of_rows(self, y: Any) -> Tensor:
+        arguments = self._compile_arguments
+        losses = [] if arguments is None else keras.tree.flatten(arguments.values["loss"])
+        if any(getattr(loss, "reduction", None) == "sum" for loss in losses):
+            return tf.ones(())  # sums of replicas are the sum, however many rows each has
+        return share_of_rows(y)
 
     def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Returns labels, outputs and weights by head, from the data's; for a subclass to change.

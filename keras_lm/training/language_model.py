@@ -217,7 +217,7 @@ class LanguageModel(
 
         Args:
             optimizer: as Keras takes it.
-            loss: as Keras takes it; Keras then normalizes it in its own way.
+            loss: as Keras takes it; its means are over the rows of the global batch.
             metrics: as Keras takes it.
             weighted_metrics: as Keras takes it.
             learning_rate: of the default optimizer, a float (the peak) or a schedule. None: the

@@ -157,6 +157,29 @@ def over_replicas(value: Tensor) -> Tensor:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(value))
 
 
+def share_of_rows(labels: Any) -> Tensor:
+    """Returns how many times an even share of the global batch this replica's rows are: float32.
+
+    Args:
+        labels: a structure of tensors whose first dimension is this replica's rows.
+    """
+    context = replica_context()
+    labels = [label for label in tf.nest.flatten(labels) if label is not None]
+    if context is None or not labels:
+        return tf.ones(())
+    rows = tf.cast(tf.shape(labels[0])[0], tf.float32)
+    return context.num_replicas_in_sync * tf.math.divide_no_nan(rows, over_replicas(rows))
+
+
+def same_on_replicas(own: Tensor) -> Tensor:
+    """Returns the mean of a loss over the replicas, with the gradient of this replica's own."""
+    context = replica_context()
+    if context is None:
+        return own
+    mean = over_replicas(own) / context.num_replicas_in_sync
+    return own + tf.stop_gradient(mean - own)
+
+
 def global_mean(
     sums: list[Tensor], counts: list[Tensor], shares: list[float], extra: Tensor
 ) -> Tensor:

@@ -129,7 +129,7 @@ class OfWords(LanguageModel):
         return tf.reduce_sum(self.table(tf.strings.to_hash_bucket_fast(words, 8)), -1)
 
 
-def test_strings_are_inputs_like_any_other(replicas):
+def test_strings_and_a_loss_of_keras_equal_one_device(replicas):
     rng, found = np.random.default_rng(0), []
     words = rng.choice(["a", "bc", "def", ""], (7, 3))
     numbers = rng.normal(size=(7, 3)).astype("float32")
@@ -137,7 +137,7 @@ def test_strings_are_inputs_like_any_other(replicas):
         keras.utils.set_random_seed(3)
         with strategy.scope() if strategy else contextlib.nullcontext():
             model = OfWords()
-            model.compile(AdamW(0.1), loss="mse")
+            model.compile(AdamW(0.1), loss="mse")  # of Keras, whose means are of one replica
         data = tf.data.Dataset.from_tensor_slices((words, numbers)).batch(3)  # 3, 3, and 1 row
         losses = model.fit(data, epochs=2, verbose=0).history["loss"]
         found.append((model, losses, model.predict(data, verbose=0)))
