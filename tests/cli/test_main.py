@@ -40,6 +40,7 @@ def test_generate_prints_what_python_gives(saved, capsys):
     assert capsys.readouterr().out == "\n--------\n".join(expected) + "\n"
 
 
+@pytest.mark.slow
 def test_generate_finds_beams_and_streams(saved, capsys):
     path, model = saved
     words = ["generate", str(path), "The assert", "--max-new-tokens", "5"]

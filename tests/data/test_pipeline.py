@@ -92,6 +92,7 @@ def test_shuffled_rows_are_spread_evenly():
     assert ((count - 30) ** 2 / 30).sum() < 45.3  # chi-square of 19 degrees, 0.1 %.
 
 
+@pytest.mark.slow
 def test_batches_are_what_they_were_in_another_process_at_another_time(numbered):
     pipeline = masked_lm(
         None,

@@ -23,6 +23,7 @@ def test_a_missing_file_is_one_line_before_any_training():
     )
 
 
+@pytest.mark.slow
 def test_an_empty_file_is_one_line(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     done = run(tmp_path / "empty.txt")

@@ -358,6 +358,7 @@ def test_an_export_has_neither_asserts_nor_variables_nor_random_operations(expor
     assert not [kind for kind in kinds if any(word in kind for word in unwanted)]
 
 
+@pytest.mark.slow
 def test_compiled_it_finds_the_same(exported):
     inputs = inputs_of(some_cases(4))
     compiled = tf.function(exported.search, autograph=False, jit_compile=True)

@@ -311,6 +311,7 @@ def test_a_saved_model_gives_what_python_gives(exported, tmp_path):
     np.testing.assert_array_equal(got["status"], [0] * 5)
 
 
+@pytest.mark.slow
 def test_other_options_and_other_batches_are_not_traced_again(exported):
     exported(*exported_inputs(ASKED))
     traces = exported.traces
@@ -331,6 +332,7 @@ def test_an_export_has_neither_asserts_nor_variables_nor_random_operations(expor
     assert not [kind for kind in kinds if any(word in kind for word in unwanted)]
 
 
+@pytest.mark.slow
 def test_compiled_it_gives_the_same_text(exported):
     inputs = tf.constant(PROMPT), validate_options(5, **ASKED)
     close(

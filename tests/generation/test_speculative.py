@@ -285,6 +285,7 @@ def test_ends_stops_and_limits_hold_in_the_middle_of_an_accepted_run(right):
     same(got.found, without)
 
 
+@pytest.mark.slow
 def test_a_text_does_not_depend_on_its_batch():
     rng = np.random.default_rng(0)
     asked = {**ASKED, "seed": rng.integers(0, 2**60, 4).tolist()}
@@ -405,7 +406,7 @@ SPECS = (
 )
 
 
-@pytest.mark.parametrize("kind", ["lookup", "draft"])
+@pytest.mark.parametrize("kind", ["lookup", pytest.param("draft", marks=pytest.mark.slow)])
 def test_one_graph_serves_all_lengths_and_options_with_core_operations(kind):
     def text(token_ids, lengths, options):
         room = tf.reduce_max(options.max_new_tokens)

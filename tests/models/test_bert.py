@@ -107,6 +107,7 @@ def test_a_keras_file_gives_the_same_model_back(model, tmp_path):
     np.testing.assert_allclose(again(ids())["masked_lm"], model(ids())["masked_lm"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_lowers_the_loss_for_both_heads(model):
     model = BERT(**SIZES, heads=("masked_lm", "next_sentence"))
     inputs = {

@@ -204,6 +204,7 @@ def test_a_keras_file_gives_the_same_pretrainer_back(model, tmp_path):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_discriminator_alone_is_read_in_a_fresh_process(model, tmp_path):
     model.discriminator.save(tmp_path / "electra.keras")
     ids = batch()[0]["token_ids"]

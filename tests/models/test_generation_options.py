@@ -81,6 +81,7 @@ def test_scores_are_those_of_full_passes(model):
         assert answer.score == pytest.approx(sum(answer.log_probs), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_end_token_has_its_log_probability_and_is_not_written(transformer):
     answers = transformer.generate(SOURCES, max_new_tokens=12, return_scores=True)
     ended = [answer for answer in answers if len(answer.token_ids) < 12]
@@ -114,6 +115,7 @@ def test_beams_come_best_first_with_the_scores_they_rank_by(model):
     assert best == [beams[0].output for beams in found]
 
 
+@pytest.mark.slow
 def test_beams_of_targets_stop_as_asked(transformer):
     options = {"max_new_tokens": 12, "num_beams": 3, "return_scores": True}
     early = transformer.generate(SOURCES, **options, early_stopping=True)
@@ -140,6 +142,7 @@ def test_rules_hold_in_every_text(model):
         assert not {30, 31, 32} & set(new)
 
 
+@pytest.mark.slow
 def test_a_bad_word_may_be_a_text(text_model):
     prompt = text_model.tokenizer.encode("The assert")
 

@@ -93,12 +93,14 @@ def test_arrays_are_prompts_of_ids(model):
     )
 
 
+@pytest.mark.slow
 def test_the_whole_length_of_the_model_can_be_used(model):
     short, long = model.generate([[7], list(range(5, 25))], max_length=24)
     assert (len(short), len(long)) == (24, 24)
     assert long == greedy_by_full_passes(model, range(5, 25), 4)
 
 
+@pytest.mark.slow
 def test_other_lengths_and_options_do_not_trace_again():
     model = GPT(**SIZES)
     model.build()
@@ -143,6 +145,7 @@ def test_a_keras_file_gives_the_same_model_back(model, tmp_path):
     np.testing.assert_allclose(again(ids()), model(ids()), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_lowers_the_loss():
     model = GPT(**SIZES)
     model.compile(learning_rate=1e-2)

@@ -45,6 +45,7 @@ def test_heads_together_can_be_wider_than_the_model(model):
     assert attention.output_projection.kernel.shape == (3 * 8, 16)
 
 
+@pytest.mark.slow
 def test_greedy_generation_equals_full_passes(model):
     # Shorter than the window, as long, longer; the ring comes round, and blocks begin to pay.
     prompts = [ids(1, length, seed=length)[0].tolist() for length in (2, WINDOW, 60)]
@@ -131,6 +132,7 @@ def test_a_keras_file_gives_the_same_model_back(model, tmp_path):
     np.testing.assert_allclose(again(ids(2, 20)), model(ids(2, 20)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_fit_lowers_the_loss():
     model = GPT(**{**SIZES, "num_layers": 2})
     model.compile(learning_rate=1e-2)

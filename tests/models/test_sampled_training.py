@@ -52,6 +52,7 @@ def test_training_shows_the_loss_and_validation_everything(trained):
     assert history["val_perplexity"][1] == pytest.approx(np.exp(history["val_loss"][1]), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_device_does(pipelines, replicas, trained):
     both = make(GPT, strategy=replicas)
     history = both.fit(pipelines[GPT], epochs=2, verbose=0).history

@@ -88,6 +88,7 @@ def test_prompt_lookup_changes_no_answer_be_it_stopped_and_saves_passes(models):
     assert len(without[0].token_ids) < 20
 
 
+@pytest.mark.slow
 def test_a_draft_model_changes_no_greedy_answer_and_saves_passes(models):
     model, draft = models
     answers, without = both(model, by={"draft_model": draft}, **FULL)
@@ -96,6 +97,7 @@ def test_a_draft_model_changes_no_greedy_answer_and_saves_passes(models):
     assert len({answer.passes for answer in answers}) > 1
 
 
+@pytest.mark.slow
 def test_a_draft_model_draws_the_same_whatever_is_beside_a_row_and_another_seed_differs(models):
     model, draft = models
     options = {"temperature": 0.7, "seed": 1, "max_new_tokens": 12, "draft_model": draft}

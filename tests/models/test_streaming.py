@@ -117,7 +117,7 @@ def test_what_comes_in_pieces_is_what_generate_adds(gpt, prompt, seed, step, sto
     assert prompt + "".join(pieces) == gpt.generate(prompt, **options)
 
 
-@pytest.mark.parametrize("step", [1, 4])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_targets_come_in_pieces_too(transformer, step):
     options = {"max_new_tokens": 30, "temperature": 1.0, "seed": 5}
     for source in ("do n't", ""):

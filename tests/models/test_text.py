@@ -49,6 +49,7 @@ def bert(wordpiece):
     return model
 
 
+@pytest.mark.slow
 def test_a_causal_model_over_word_pieces_goes_on_behind_a_space(topics):
     tokenizer = train_wordpiece([topics], 500, end_token="[SEP]")
     model = GPT(tokenizer.vocab_size, **SIZES, initializer_range=0.5, tokenizer=tokenizer)
@@ -275,6 +276,7 @@ def test_a_model_without_its_head_is_refused(bpe):
             deed("text")
 
 
+@pytest.mark.slow
 def test_a_model_that_was_not_built_generates_and_is_saved_whole(bpe, tmp_path):
     model = GPT(bpe.vocab_size, **SIZES, tokenizer=bpe)
     text = model.generate("The", max_new_tokens=5)

@@ -204,6 +204,7 @@ def test_barts_constant_for_each_token_is_kept_and_not_trained():
     ]
 
 
+@pytest.mark.slow
 def test_a_sampled_softmax_of_all_ids_is_the_whole_one():
     model = Transformer(**{**SIZES, "num_layers": 1}, logits_bias=True)
     model(both())

@@ -130,6 +130,7 @@ def test_ten_megabytes_are_cut_before_they_are_tokenized(loaded):
     assert answer["status"].numpy().tolist() == [CUT]
 
 
+@pytest.mark.slow
 def test_without_a_limit_a_target_may_be_so_much_longer_than_its_text(transformer):
     generator = made_once(TextToText, transformer, transformer.tokenizer)
     texts = ["The assert statement", "", "x " * 300]

@@ -29,6 +29,7 @@ def test_files_and_texts_give_the_same_vocabulary(train, tmp_path):
     assert by_files.tokens == train(texts=iter(TEXTS), vocab_size=300).tokens
 
 
+@pytest.mark.slow
 def test_training_again_in_another_process_gives_the_same_vocabularies(topics):
     program = (
         "import json, sys; from keras_lm.tokenizers import train_wordpiece, train_byte_bpe; "

@@ -47,6 +47,7 @@ def test_half_precision_is_summed_in_float64(tmp_path):
     np.testing.assert_array_equal(kernel, np.full((2, 3), 1.0078125))
 
 
+@pytest.mark.slow
 def test_checkpoints_of_fit_are_averaged_and_the_optimizer_stays(tmp_path):
     inputs, labels, weights = masked_rows(8)
     model = Toy(dropout_rate=0.1)

@@ -97,6 +97,7 @@ def test_label_smoothing_leaves_answers_of_yes_and_no():
     assert evaluate(model, inputs, labels, weights)["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_label_smoothing_survives_a_file(tmp_path):
     model = Toy()
     model.compile("sgd", label_smoothing=0.1)
@@ -301,6 +302,7 @@ def test_float16_trains_and_is_restored_with_its_loss_scale(tmp_path):
     assert planned(again) == planned(model) == 20
 
 
+@pytest.mark.slow
 def test_xla_trains_as_the_plain_graph_does():
     inputs, labels, weights = masked_rows(8)
     weights_after = []
