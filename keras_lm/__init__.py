@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_lm import tokenizers as tokenizers
     from keras_lm import training as training
     from keras_lm.checkpoints.load import load as load
+    from keras_lm.checkpoints.lora import load_lora as load_lora
     from keras_lm.checkpoints.save import save as save
     from keras_lm.models.bert import BERT as BERT
     from keras_lm.models.distilbert import DistilBERT as DistilBERT
@@ -48,6 +49,7 @@ _HOME = {
     "evaluate": "tasks.evaluating",
     "export": "serving.exporting",
     "load": "checkpoints.load",
+    "load_lora": "checkpoints.lora",
     "save": "checkpoints.save",
 }
 _FLOORS = ("data", "generation", "layers", "models", "serving", "tasks", "tokenizers", "training")

@@ -33,11 +33,13 @@ class Companions:
         fields: of config.json, those that say nothing of the computation: `id2label`, ids.
         files: other files by name, as they were.
         tokenizer: what was made of them, or None.
+        source: the directory that the model was loaded from, or its name on the hub.
     """
 
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     tokenizer: Any = None
+    source: str | None = None
 
 
 def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Companions:
@@ -50,7 +52,7 @@ def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Comp
     files = {name: (directory / name).read_bytes() for name in present}
     if any(name in files for name in _VOCABULARIES):
         _give_tokenizer(directory, model)
-    return Companions(config.travelling(), files, model.tokenizer)
+    return Companions(config.travelling(), files, model.tokenizer, str(directory.resolve()))
 
 
 def _give_tokenizer(directory: pathlib.Path, model: Any) -> None:

@@ -1,5 +1,6 @@
 """Reads models: files of Keras, directories of Hugging Face and Google, hub names, presets."""
 
+import dataclasses
 import os
 import pathlib
 import zipfile
@@ -12,8 +13,19 @@ import keras
 import keras_lm.models
 import keras_lm.tasks
 from keras_lm.checkpoints import hub
+from keras_lm.checkpoints.adapted_head import adapted_head
 from keras_lm.checkpoints.directory import load_directory
+from keras_lm.checkpoints.family import BACKBONE
 from keras_lm.checkpoints.keras_nlp_presets import is_preset, is_preset_directory, load_preset
+from keras_lm.checkpoints.lora import (
+    ADAPTER_CONFIG,
+    adapter_config,
+    is_adapter_directory,
+    load_lora,
+)
+from keras_lm.checkpoints.replacing import finish_interrupted
+from keras_lm.checkpoints.task_heads import TaskHead
+from keras_lm.tasks import TASKS
 from keras_lm.training import LanguageModel
 
 
@@ -29,6 +41,8 @@ def load(
     In this order:
 
     - a `.keras` file, as `model.save` writes it;
+    - a directory of LoRA adapters, as PEFT and `save` write it: the model that it names in
+      adapter_config.json, with `load_lora`;
     - a directory of Hugging Face's layout: config.json with model.safetensors, one or several, or
       tf_model.h5;
     - a directory of Google's own BERT, bert_config.json with bert_model.ckpt.*, or ELECTRA, whose
@@ -69,6 +83,8 @@ def load(
     """
     path = pathlib.Path(path_or_name)
     if path.is_dir():
+        if is_adapter_directory(path):
+            return _load_adapted(path, task, dtype, labels)
         if is_preset_directory(path):
             return load_preset(str(path), task, dtype, labels)
         return load_directory(path, task, dtype, labels)
@@ -77,7 +93,9 @@ def load(
         if name and is_preset(name):
             return load_preset(name, task, dtype, labels)
         if hub.is_name(name):
-            return load_directory(hub.download(name), task, dtype, labels)
+            model = load_directory(hub.download(name), task, dtype, labels)
+            model.companions = dataclasses.replace(model.companions, source=name)
+            return model
         raise FileNotFoundError(
             "load takes a .keras file, a model's directory or the name of a model on the hub. "
             f"Received: {path}, which does not exist"
@@ -88,6 +106,28 @@ def load(
             f"Received: {path} with task={task!r}, dtype={dtype!r}, labels={labels!r}"
         )
     return _load_keras(path)
+
+
+def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> LanguageModel:
+    """Loads the model that adapters were trained on, and them."""
+    finish_interrupted(path)
+    base = adapter_config(path).get("base_model_name_or_path", None)
+    if not isinstance(base, str) or not base:
+        raise ValueError(
+            "Adapters must say what they were trained on; otherwise load that first, and give it "
+            f"to keras_lm.load_lora(model, {str(path)!r}). Received: {path / ADAPTER_CONFIG} with "
+            f"base_model_name_or_path={base!r}"
+        )
+    if (path / base).is_dir():
+        base = str(path / base)
+    adapted: Any
+    head = adapted_head(path, task, labels)
+    if isinstance(head, TaskHead):
+        adapted = TASKS[head.name](load(base, BACKBONE, dtype), **head.options)
+    else:
+        adapted = load(base, head, dtype)
+    load_lora(adapted, path)
+    return adapted
 
 
 def _load_keras(path: pathlib.Path) -> LanguageModel:

@@ -17,6 +17,7 @@ from keras_lm.checkpoints.companions import (
 from keras_lm.checkpoints.config import CONFIG
 from keras_lm.checkpoints.families import architecture_of, family_of_model
 from keras_lm.checkpoints.family import Family
+from keras_lm.checkpoints.lora import ADAPTER_CONFIG, adapter_files, is_adapter_directory
 from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
@@ -34,12 +35,17 @@ def save(
     *,
     dtype: str | None = None,
     max_shard_size: int | str = "5GB",
+    lora: str = "adapters",
 ) -> pathlib.Path:
     """Writes config.json, the weights as safetensors, and the tokenizer's files.
 
     What a Hugging Face architecture can say is saved as that architecture, with its names; the rest
     in the same layout with `model_type: keras_lm_...`. What `load` found beside the weights is
     written back: `id2label`, special ids, generation_config.json, the tokenizer as it came.
+
+    Of a model behind `add_lora` what was trained alone is written, in PEFT's format:
+    adapter_config.json, which names the directory that the model was loaded from, and
+    adapter_model.safetensors; or, with `lora="merged"`, the whole model with the adapters added.
 
     Files of other names in the directory stay as they are. Whatever interrupts it, the directory
     holds the old model or the new one. One process at a time may save to a directory.
@@ -50,13 +56,14 @@ def save(
         dtype: of the weights in the file: "float32", "float16", "bfloat16" or "float64". None:
             that of the model's weights.
         max_shard_size: bytes of weights in a file; more make several files and an index.
+        lora: "adapters" or "merged"; for a model with adapters alone.
 
     Returns:
         The directory.
 
     Raises:
         ValueError: a model of another kind, a wrong dtype or size, or weights that are too large
-            for the dtype.
+            for the dtype; adapters and a whole model in one directory.
         OSError: what the file system says.
     """
     family = family_of_model(model)
@@ -66,8 +73,14 @@ def save(
     directory = pathlib.Path(directory)
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(f"save writes into a directory. Received: {directory}, a file")
+    if lora not in ("adapters", "merged"):
+        raise ValueError(f'lora must be "adapters" or "merged". Received: lora={lora!r}')
     if not model.built:
         model.build()
+    adapters = model.has_lora and lora == "adapters"
+    _check_kind(directory, adapters)
+    if model.has_lora and not adapters:
+        model = model.merge_lora()
     companions = companion_files(model)
     replaced = any(is_tokenizer_file(name) for name in companions)
 
@@ -76,6 +89,18 @@ def save(
 
     replace_files(directory, _files(model, family, companions, dtype, max_shard_size), stale)
     return directory
+
+
+def _check_kind(directory: pathlib.Path, adapters: bool) -> None:
+    """Keeps adapters and whole models apart: who reads a directory could not tell what counts."""
+    if not directory.is_dir():
+        return
+    whole = [path.name for path in directory.iterdir() if is_weight_file(path.name)]
+    if whole if adapters else is_adapter_directory(directory):
+        raise ValueError(
+            "Adapters need a directory of their own, beside that of a whole model. Received: "
+            f"{directory} with {whole[0] if adapters else ADAPTER_CONFIG}"
+        )
 
 
 def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str, Any]:
@@ -116,6 +141,9 @@ def _files(
     for name, content in companions.items():
         yield name, holding(content)
     yield CONFIG, holding(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    if model.has_lora:
+        yield from adapter_files(model, dtype)
+        return
     # A bare Transformers model has no prefix; its heads' models have.
     with_prefix = bool(model.heads)
     yield from weight_files(tensors_to_write(model, family, with_prefix, dtype), max_shard_size)

@@ -81,8 +81,7 @@ def task_head(
             the weights or `labels`; labels are missing, or not needed; the family has no such task.
     """
     named = config.get("architectures", None)
-    first = str(named[0]) if isinstance(named, list) and named else ""
-    own = ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+    own = task_of(family, config)
     wanted = own if task is None else task if is_task(task) else None
     check_labels(wanted, labels)
     if wanted is None:
@@ -104,6 +103,13 @@ def task_head(
     if wanted in _WITH_LABELS:
         names = _trained_labels(config, file, last, labels)
     return TaskHead(wanted, _options(family, config, wanted, names), trained=True)
+
+
+def task_of(family: Family, config: Config) -> str | None:
+    """Gives the task that the architecture of config.json is for, or None."""
+    named = config.get("architectures", None)
+    first = str(named[0]) if isinstance(named, list) and named else ""
+    return ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
 
 
 def new_head(family: Family, config: Config, name: str, labels: Any = None) -> TaskHead:

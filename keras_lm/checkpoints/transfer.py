@@ -1,6 +1,6 @@
 """Moves tensors between files and weights: a weight at a time in, a piece at a time out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,16 +33,23 @@ def assign(found: Match, file: TensorFile) -> None:
 def tensors_to_write(
     model: Any, family: Family, with_prefix: bool, dtype: str | None = None
 ) -> list[TensorToWrite]:
-    """Gives a model's weights as tensors of a file.
+    """Gives all weights of a built model as tensors of a file; see `tensors_of`."""
+    return tensors_of(model.weights, family, with_prefix, dtype)
+
+
+def tensors_of(
+    weights: Sequence[Any], family: Family, with_prefix: bool, dtype: str | None = None
+) -> list[TensorToWrite]:
+    """Gives weights of a model as tensors of a file.
 
     Args:
-        model: built.
-        family: its family.
+        weights: of the model.
+        family: of the model.
         with_prefix: whether the backbone's names get their prefix.
         dtype: in the file. None: the weights' own.
     """
     tensors = []
-    for variable in model.weights:
+    for variable in weights:
         path = family.path_of(variable)
         names = family.names_of(path)
         if not with_prefix:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras_lm.layers.activations import activation as find_activation
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.initializers import Initializer, side_by_side
+from keras_lm.layers.low_rank import LowRank, factors
 from keras_lm.layers.products import few_by_kernel
 from keras_lm.layers.rows import as_before, flat_rows, known_width
 
@@ -35,6 +36,9 @@ class Dense(RecordsArguments, keras.layers.Layer):
     Returns:
         float `(..., F)` in the compute dtype.
 
+    Attributes:
+        updates: what was added to the kernel, see `add_low_rank`.
+
     Raises:
         ValueError: `units` is not positive, or no multiple of `parts`.
     """
@@ -59,6 +63,7 @@ class Dense(RecordsArguments, keras.layers.Layer):
         self.units, self.use_bias, self.parts = units, use_bias, parts
         self.activation = find_activation(activation)
         self.kernel_initializer = kernel_initializer
+        self.updates: list[LowRank] = []
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Makes the kernel `(D, F)` and the bias `(F,)`."""
@@ -70,6 +75,31 @@ class Dense(RecordsArguments, keras.layers.Layer):
         if self.use_bias:
             self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
         self.built = True
+
+    def add_low_rank(self, name: str, first: int, last: int, rank: int, scale: float) -> None:
+        """Adds an update of low rank to columns of the kernel; at first it changes nothing.
+
+        It is computed beside the product, so a training needs no gradient of the kernel.
+
+        Args:
+            name: of what the columns are; "" for all.
+            first: of the columns.
+            last: behind the last column.
+            rank: of the update.
+            scale: of the update.
+        """
+        prefix = f"lora_{name}_" if name else "lora_"
+        size = self.kernel.shape[0]
+        # As PyTorch's linear layers start: uniform, up to 1 / sqrt(D) either way.
+        spread = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+        # In float32 whatever the kernel is in: small steps would be lost.
+        a = self.add_weight(
+            name=f"{prefix}a", shape=(size, rank), initializer=spread, dtype="float32"
+        )
+        b = self.add_weight(
+            name=f"{prefix}b", shape=(rank, last - first), initializer="zeros", dtype="float32"
+        )
+        self.updates.append(LowRank(name, first, last, a, b, scale))
 
     def call(self, inputs: Tensor) -> Tensor:
         """Multiplies; see the class."""
@@ -93,10 +123,16 @@ class Dense(RecordsArguments, keras.layers.Layer):
     def _product(self, rows_ND: Tensor, columns: slice, few: bool, activated: bool) -> Tensor:
         whole = columns == slice(None)
         kernel = tf.convert_to_tensor(self.kernel if whole else self.kernel[:, columns])
+        update: Tensor = None
+        if self.updates:
+            a_DQ, b_QF = factors(self.updates, self.units, rows_ND.dtype)
+            update = tf.matmul(tf.matmul(rows_ND, a_DQ), b_QF if whole else b_QF[:, columns])
 
         def finish(rows_NF: Tensor) -> Tensor:
             if self.use_bias:
                 rows_NF = tf.nn.bias_add(rows_NF, self.bias if whole else self.bias[columns])
+            if update is not None:
+                rows_NF += update
             return self.activation(rows_NF) if activated else rows_NF
 
         if few:

@@ -19,14 +19,17 @@ def by_head(outputs: dict[str, Tensor], hidden: Tensor) -> Any:
 def made_once(kind: Callable[[Any, Any], Made], model: Any, tokenizer: Any) -> Made:
     """Returns `kind(model, tokenizer)`, made at the first call: its graphs are traced once.
 
-    Another tokenizer makes another. A model without weights gets them here.
+    Another tokenizer makes another, and so do weights that were added meanwhile (LoRA). A model
+    without weights gets them here.
     """
     # Not an attribute: Keras would look into it for layers, and it holds the model.
     if not model.built:
         model.build()
     made = model.__dict__.setdefault("_made_once", {})
-    if kind not in made or made[kind][0] is not tokenizer:
-        made[kind] = (tokenizer, kind(model, tokenizer))
+    # Weights are never replaced, and nothing takes some away.
+    known = (tokenizer, len(model.weights))
+    if kind not in made or made[kind][0] != known:
+        made[kind] = (known, kind(model, tokenizer))
     return made[kind][1]
 
 

@@ -32,6 +32,11 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
             "A model must have a vocab_size of its own; of a task resize the model that it is made "
             f"on, before. Received: {type(model).__name__}"
         )
+    if model.has_lora:
+        raise ValueError(
+            "A vocabulary is resized before add_lora(), or of what merge_lora() gives. "
+            f"Received: a {type(model).__name__} with adapters"
+        )
     if not isinstance(new_size, int) or new_size < 1:
         raise ValueError(f"new_size must be a positive integer. Received: {new_size!r}")
     if not model.built:

@@ -111,7 +111,8 @@ def export(
 
     Args:
         model: a built model with a tokenizer and a head. With several, the first one of
-            `"masked_lm"`, `"replaced_token"` and `"causal_lm"` answers.
+            `"masked_lm"`, `"replaced_token"` and `"causal_lm"` answers. LoRA's adapters are added
+            to the kernels, see `merge_lora`.
         directory: one directory for all versions of the model.
         version: a positive number. None: the highest that is there and 1.
         top_k: of a masked LM, how many fillings of each mask to answer.
@@ -151,6 +152,8 @@ def export(
         "stop": as_stops(stop, "prompts", is_text=True),
         "return_scores": return_scores,
     }
+    if getattr(model, "has_lora", False):
+        model = model.merge_lora()
     signatures = signatures_of(model, **options)
     if not all(isinstance(size, int) and size > 0 for size in warmup_batch_sizes):
         raise ValueError(

@@ -57,6 +57,7 @@ class Task(LanguageModel):
 
     # Devlin et al. 2019, arXiv:1810.04805, appendix A.3: 2e-5 to 5e-5.
     LEARNING_RATE: ClassVar[float] = 5e-5
+    TRAINS_HEAD: ClassVar[bool] = True  # Beside LoRA's adapters.
 
     def __init__(self, model: LanguageModel, **kwargs: Any) -> None:
         kind = head_of(type(model))

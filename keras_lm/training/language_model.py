@@ -46,6 +46,7 @@ from keras_lm.training.keras_overrides import (
     schedule_of,
     strategy_of,
 )
+from keras_lm.training.lora import HasLoRA
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
 from keras_lm.training.resuming import checkpoints_of, resumed
 from keras_lm.training.sampled_softmax import SampledSoftmax
@@ -63,6 +64,7 @@ class LanguageModel(
     RecordsArguments,
     HasTokenizer,
     HeadLosses,
+    HasLoRA,
     BeginsWithinEpoch,
     DistributedTraining,
     SeveralSteps,
@@ -159,13 +161,17 @@ class LanguageModel(
         return self.config_with(**({"tokenizer": self.tokenizer} if known else {}))
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Says whether there are weights to restore; the sizes are in `get_config`."""
-        return {"input_shape": None} if self.built else None
+        """Says whether there are weights to restore, and which were added or frozen.
+
+        The sizes are in `get_config`.
+        """
+        return {"input_shape": None, **self.adaptation()} if self.built else None
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Creates the weights, from the sizes alone."""
+        """Creates the weights, from the sizes alone, and what was added to them."""
         if not self.built:
             self.build(None)
+            self.adapt(config)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the model; arguments are those of `keras.Model.save`.

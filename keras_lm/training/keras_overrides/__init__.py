@@ -6,6 +6,7 @@ Mix-ins, to stand before the Keras class. setup.cfg caps Keras at the version th
 from keras_lm.training.keras_overrides.distributed_fit import DistributedTraining
 from keras_lm.training.keras_overrides.epoch_start import BeginsWithinEpoch, EpochStart
 from keras_lm.training.keras_overrides.exact_gradients import ExactGradients
+from keras_lm.training.keras_overrides.late_weights import late_weights
 from keras_lm.training.keras_overrides.loss_scale import FiniteOnAllReplicas
 from keras_lm.training.keras_overrides.own_weight_decay import OwnWeightDecay
 from keras_lm.training.keras_overrides.parts import TrainsInParts
@@ -31,6 +32,7 @@ __all__ = [
     "TrainsInParts",
     "TrainsWithoutLogits",
     "global_random_state",
+    "late_weights",
     "layers_of",
     "made_together",
     "report_losses",

@@ -26,8 +26,8 @@ def made_together(model: Any, optimizer: Any) -> bool:
     return optimizer._distribution_strategy is model.distribute_strategy
 
 
-def layers_of(model: Any, kind: type) -> list[Any]:
-    """Returns the layers of a kind in a model, however deep."""
+def layers_of(model: Any, kind: Any) -> list[Any]:
+    """Returns the layers of a class, or of several, in a model, however deep."""
     return [layer for layer in model._flatten_layers() if isinstance(layer, kind)]
 
 
