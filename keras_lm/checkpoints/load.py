@@ -24,7 +24,7 @@ from keras_lm.checkpoints.lora import (
     load_lora,
 )
 from keras_lm.checkpoints.replacing import finish_interrupted
-from keras_lm.checkpoints.task_heads import TaskHead
+from keras_lm.checkpoints.task_heads import TARGET_TASKS, TaskHead
 from keras_lm.tasks import TASKS
 from keras_lm.training import LanguageModel
 
@@ -55,7 +55,9 @@ def load(
     The heads are those of the architecture that config.json names; one without a head gives
     `heads=()`. `...ForSequenceClassification`, `...ForTokenClassification` and
     `...ForQuestionAnswering` give a task on the model: `TextClassifier`, `TokenClassifier`,
-    `QuestionAnswering`, with the labels and the problem type of config.json.
+    `QuestionAnswering`, with the labels and the problem type of config.json. A saved `Translator`
+    or `Summarizer` comes back as one; `task="translation"` or `"summarization"` makes one of any
+    encoder and decoder.
 
     Every tensor is used or named in a warning; every field of config.json that changes the
     computation is honoured, or refused by name.
@@ -123,7 +125,8 @@ def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> Lan
     adapted: Any
     head = adapted_head(path, task, labels)
     if isinstance(head, TaskHead):
-        adapted = TASKS[head.name](load(base, BACKBONE, dtype), **head.options)
+        beneath = "seq2seq" if head.name in TARGET_TASKS else BACKBONE
+        adapted = TASKS[head.name](load(base, beneath, dtype), **head.options)
     else:
         adapted = load(base, head, dtype)
     load_lora(adapted, path)

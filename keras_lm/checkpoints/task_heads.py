@@ -29,6 +29,11 @@ _LAST = {
     "token_classification": "token_classifier/",
     "question_answering": "span/",
 }
+# Tasks over an encoder and a decoder: their head is the token table. config.json names them, and
+# how they decode, in a field of its own beside BART's architecture.
+TARGET_TASKS = ("translation", "summarization")
+TASK_FIELD = "keras_lm_task"
+_TARGET_ENDING = "ForConditionalGeneration"
 _WITH_LABELS = ("text_classification", "token_classification")
 
 
@@ -40,15 +45,18 @@ class TaskHead:
         name: of the task.
         options: of the task's constructor.
         trained: whether the head is in the file.
+        arguments: of the model's constructor, that the head brings along.
     """
 
     name: str
     options: Mapping[str, Any]
     trained: bool
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def make(self, family: Family, arguments: Mapping[str, Any], dtype: Any = None) -> Task:
         """Makes the task on a model without weights, for a file that has those of both."""
-        model = family.model(**{**arguments, "heads": ()}, dtype=dtype)
+        given = {**arguments, **self.arguments, "heads": ()}
+        model = family.model(**given, dtype=dtype)
         return TASKS[self.name](model, **self.options)
 
     def on(self, model: Any, path: pathlib.Path) -> Task:
@@ -86,6 +94,8 @@ def task_head(
     check_labels(wanted, labels)
     if wanted is None:
         return None
+    if wanted in TARGET_TASKS:
+        return _target_head(family, config, file, wanted)
     if _LAST[wanted] not in family.names:
         raise ValueError(
             f"A {family.title} must be loaded for another task. Received: task={wanted!r}"
@@ -107,9 +117,40 @@ def task_head(
 
 def task_of(family: Family, config: Config) -> str | None:
     """Gives the task that the architecture of config.json is for, or None."""
+    said = config.get(TASK_FIELD, None)
+    if isinstance(said, dict) and said.get("name") in TARGET_TASKS:
+        return said["name"]
     named = config.get("architectures", None)
     first = str(named[0]) if isinstance(named, list) and named else ""
     return ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+
+
+def _target_head(family: Family, config: Config, file: TensorFile, name: str) -> TaskHead:
+    """Gives the head of a translator or a summarizer; every encoder-decoder's file has it."""
+    ending = task_of(family, config)
+    if "seq2seq" not in family.model.HEADS:
+        raise ValueError(
+            f"A {TASKS[name].__name__} stands on an encoder and a decoder. "
+            f"Received: task={name!r} for a {family.title}"
+        )
+    if ending not in (None, *TARGET_TASKS):
+        config.refuse(
+            "architectures",
+            f'What was trained for {ending} is another model; load it with task="backbone".',
+        )
+    present = names_in(file)
+    optional = {ours: theirs in present for ours, theirs in family.optional_with_heads.items()}
+    return TaskHead(name, target_options(config), trained=True, arguments=optional)
+
+
+def target_options(config: Config) -> dict[str, Any]:
+    """Reads how a translator or a summarizer decodes, of what `save` wrote."""
+    said = config.get(TASK_FIELD, None)
+    options = {key: value for key, value in (said or {}).items() if key != "name"}
+    known = TASKS["translation"].DECODING  # type: ignore[attr-defined]
+    if set(options) - set(known):
+        config.refuse(TASK_FIELD, f"{TASK_FIELD} must say name, {', '.join(known)}.")
+    return options
 
 
 def new_head(family: Family, config: Config, name: str, labels: Any = None) -> TaskHead:
@@ -170,6 +211,8 @@ def _trained_labels(config: Config, file: TensorFile, last: str, labels: Any) ->
 def _options(
     family: Family, config: Config, name: str, labels: tuple[str, ...] | None
 ) -> dict[str, Any]:
+    if name in TARGET_TASKS:
+        return target_options(config)
     options: dict[str, Any] = {} if labels is None else {"labels": labels}
     if name == "text_classification":
         options["problem"] = problem_of(config, len(labels or ()))
@@ -182,6 +225,9 @@ def _options(
 def task_fields(family: Family, task: Task) -> dict[str, Any]:
     """Gives the fields of config.json that say what a task is."""
     (name,) = (name for name, kind in TASKS.items() if type(task) is kind)
+    if name in TARGET_TASKS:
+        said = {"name": name, **task.decoding}
+        return {"architectures": [family.title + _TARGET_ENDING], TASK_FIELD: said}
     (ending,) = (ending for ending, named in ENDINGS.items() if named == name)
     fields: dict[str, Any] = {"architectures": [family.title + ending]}
     if hasattr(task, "labels"):

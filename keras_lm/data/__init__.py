@@ -13,6 +13,8 @@ from keras_lm.data.splitting import Split as Split
 from keras_lm.data.splitting import split_by_hash as split_by_hash
 from keras_lm.data.table_rows import read_rows as read_rows
 from keras_lm.data.tagging import tagging as tagging
+from keras_lm.data.text_pairs import summarization as summarization
+from keras_lm.data.text_pairs import translation as translation
 
 __all__ = [
     "Pipeline",
@@ -27,5 +29,7 @@ __all__ = [
     "read_rows",
     "seq2seq",
     "split_by_hash",
+    "summarization",
     "tagging",
+    "translation",
 ]

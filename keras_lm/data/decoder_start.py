@@ -25,11 +25,11 @@ def closing_id(tokenizer: Tokenizer, first: str = "end") -> int:
     )
 
 
-def start_ids(decoder_start: str | Sequence[str] | None, tokenizer: Tokenizer) -> list[int]:
+def start_ids(decoder_start: str | Sequence[str | int] | None, tokenizer: Tokenizer) -> list[int]:
     """The ids that a decoder's rows begin with.
 
     Args:
-        decoder_start: a token or several; None: the token that ends a text.
+        decoder_start: a token or several, or their ids; None: the token that ends a text.
         tokenizer: has them.
 
     Raises:
@@ -42,4 +42,4 @@ def start_ids(decoder_start: str | Sequence[str] | None, tokenizer: Tokenizer) -
         raise ValueError(
             f"decoder_start must be a token or several. Received: decoder_start={decoder_start!r}"
         )
-    return [tokenizer.id(token) for token in tokens]
+    return [token if isinstance(token, int) else tokenizer.id(token) for token in tokens]

@@ -32,7 +32,7 @@ def seq2seq(
     max_source_length: int = 128,
     max_target_length: int = 128,
     too_long: str = "drop",
-    decoder_start: str | Sequence[str] | None = None,
+    decoder_start: str | Sequence[str | int] | None = None,
     num_buckets: int = 16,
     batch_multiple: int = 1,
     drop_remainder: bool = True,
@@ -66,9 +66,9 @@ def seq2seq(
         max_source_length: S at most, special tokens included.
         max_target_length: T at most, special tokens included.
         too_long: "drop": pairs with a longer text are left out. "cut": the text loses its end.
-        decoder_start: the token that the decoder begins with, or several; what stands behind the
-            first is a label, too. None: the token that ends the target, as in fairseq. BART's own
-            rows have `("</s>", "<s>")`.
+        decoder_start: the token that the decoder begins with, or several, or their ids
+            (`model.start_ids`); what stands behind the first is a label, too. None: the token that
+            ends the target, as in fairseq. BART's own rows have `("</s>", "<s>")`.
         num_buckets: number of different shapes at most.
         batch_multiple: every batch has a multiple of so many pairs: the number of replicas, where
             all of them shall get equally many.
@@ -80,10 +80,11 @@ def seq2seq(
             first.
 
     Returns:
-        A `Pipeline`, with `buckets` and with `num_too_long`, the number of pairs that were left out
-        or cut. Inputs: `token_ids` int32 `(B, S)`, `padding_mask` bool `(B, S)`,
-        `decoder_token_ids` int32 `(B, T)`, `decoder_padding_mask` bool `(B, T)`. Labels: int32
-        `(B, T)`. Weights: float32 `(B, T)`, 0 on padding.
+        A `Pipeline`, with `buckets`, with `start_ids`, what the decoder begins with, and with
+        `num_too_long`, the number of pairs that were left out or cut. Inputs: `token_ids` int32
+        `(B, S)`, `padding_mask` bool `(B, S)`, `decoder_token_ids` int32 `(B, T)`,
+        `decoder_padding_mask` bool `(B, T)`. Labels: int32 `(B, T)`. Weights: float32 `(B, T)`, 0
+        on padding.
 
     Raises:
         TypeError: neither or both of `source` and `pairs`, or something that cannot be read twice.
@@ -161,4 +162,5 @@ def seq2seq(
         token_counts=np.bincount(sides[1].ids, minlength=target_tokenizer.vocab_size),
     )
     pipeline.num_too_long = num_too_long
+    pipeline.start_ids = forms[1].before
     return pipeline

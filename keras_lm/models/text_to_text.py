@@ -160,9 +160,9 @@ class TextToText(Continuation):
         """Brings what `answer_text` or `search_text` is asked for into range."""
         rows = self.rows.read(text)
         if options is None:
-            limit_B = tf.minimum(rows[1] + LONGER_THAN_SOURCE, self._room)
+            limit_B = tf.minimum(rows[1] + LONGER_THAN_SOURCE, self.room)
             options = generation.greedy_options(limit_B)
-        return self._asked(rows, options, structure, beams)
+        return self.asked_rows(rows, options, structure, beams)
 
     def asked_ids(
         self,
@@ -184,21 +184,29 @@ class TextToText(Continuation):
         lengths_B = tf.clip_by_value(given_B, 1, max_length)
         width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
         rows = token_ids[:, :width], lengths_B, given_B > max_length
-        return self._asked(rows, options, structure)
+        return self.asked_rows(rows, options, structure)
 
     @property
-    def _room(self) -> int:
+    def room(self) -> int:
+        """Tokens that a target may have, without those that it begins with."""
         return max(self.model.max_length - len(self.start_ids), 1)
 
-    def _asked(
+    def asked_rows(
         self,
         rows: tuple[Tensor, Tensor, Tensor],
         options: generation.Options,
         structure: Structure,
         beams: generation.BeamOptions | None = None,
     ) -> Asked:
-        """Takes rows, their lengths and whether they were cut."""
+        """Brings what rows are asked for into range.
+
+        Args:
+            rows: what `SourceRows.read` gives: ids, lengths, and whether a row was cut.
+            options: of any values.
+            structure: of the graph.
+            beams: of any values, or None.
+        """
         token_ids, lengths_B, cut_B = rows
-        request, status_B = clamped(structure, options, beams, limit=self._room)
+        request, status_B = clamped(structure, options, beams, limit=self.room)
         status_B += CUT * tf.cast(cut_B, "int32")
         return Asked(token_ids, lengths_B, request, status_B, tf.zeros_like(cut_B))

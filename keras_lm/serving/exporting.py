@@ -23,11 +23,13 @@ from keras_lm.serving.signatures import (
     fill_mask_signatures,
     find_replaced_signatures,
     generation_signatures,
+    target_signatures,
     text_classifier_signatures,
     text_to_text_signatures,
     token_classifier_signatures,
 )
 from keras_lm.tasks import TextClassifier, TokenClassifier
+from keras_lm.tasks.target_task import TargetTask
 from keras_lm.training import LanguageModel
 
 _NEVER_CHANGED = "A version is never changed."
@@ -85,6 +87,11 @@ def export(
     | of a token classifier | | |
     | `serving_default` | `text` | `entities`, `types`, `starts`, `ends`, `scores`, `count`, ... |
     | `tag_ids` | `token_ids`, `lengths` | `tags`, `scores`, `count`, `status` |
+    | of a translator | | |
+    | `serving_default` | `text` | `translation`, `count`, `status`; decoded as the task says |
+    | `score` | `text`, `target` | the fields of `Scores`, `status` |
+    | of a summarizer | | |
+    | the same | | with `summary` in the place of `translation` |
 
     `text`, `prompt`, `completion`, `target`: string `(B,)`. `token_ids`: int32 `(B, T)`, padded on
     the right; answers with -1. `lengths`: int32 `(B,)`. The options, each `(B,)`, are the fields of
@@ -267,6 +274,13 @@ def signatures_of(
             "early_stopping is for num_beams above 1. "
             f"Received: early_stopping={early_stopping!r}, num_beams=1"
         )
+    if isinstance(model, TargetTask):
+        if structure != PLAIN or max_new_tokens is not None:
+            raise ValueError(
+                f"How a {type(model).__name__} decodes is said when it is made. "
+                f"Received: max_new_tokens={max_new_tokens}, {structure}"
+            )
+        return target_signatures(model, model.require_tokenizer("export()"))
     if isinstance(model, TextClassifier):
         return text_classifier_signatures(model, model.require_tokenizer("export()"), pairs)
     if isinstance(model, TokenClassifier):

@@ -21,6 +21,7 @@ from keras_lm.models.text_generation import TextGenerator
 from keras_lm.models.text_to_text import TextToText
 from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_labels import TextLabels
+from keras_lm.tasks.text_targets import TextTargets
 
 Tensor = Any
 Signatures = dict[str, Any]  # of tf.function
@@ -264,3 +265,15 @@ def text_to_text_signatures(
         **with_beams(generator.search_text, "text", structure, early_stopping),
         **in_chunks(generator, alone, "text", "target"),
     }
+
+
+def target_signatures(model: Any, tokenizer: Any) -> Signatures:
+    """Signatures of a translator or a summarizer, which decode as the task says."""
+    targets = made_once(TextTargets, model, tokenizer)
+    scorer = made_once(PairScorer, model, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def answer(text: Tensor) -> dict[str, Tensor]:
+        return targets.of_text(text)
+
+    return {"serving_default": answer, "score": scorer.score}

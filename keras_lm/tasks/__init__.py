@@ -1,16 +1,31 @@
 """A model's encoder and a head: what language models are fine-tuned for."""
 
+from keras_lm.tasks.evaluate_each_epoch import EvaluateEachEpoch
 from keras_lm.tasks.evaluating import evaluate
 from keras_lm.tasks.question_answering import QuestionAnswering
+from keras_lm.tasks.summarizer import Summarizer
 from keras_lm.tasks.task import Task
 from keras_lm.tasks.text_classifier import TextClassifier
 from keras_lm.tasks.token_classifier import TokenClassifier
+from keras_lm.tasks.translator import Translator
 
 # By the name that `load(..., task=...)` takes.
 TASKS = {
     "text_classification": TextClassifier,
     "token_classification": TokenClassifier,
     "question_answering": QuestionAnswering,
+    "translation": Translator,
+    "summarization": Summarizer,
 }
 
-__all__ = ["TASKS", "QuestionAnswering", "Task", "TextClassifier", "TokenClassifier", "evaluate"]
+__all__ = [
+    "TASKS",
+    "EvaluateEachEpoch",
+    "QuestionAnswering",
+    "Summarizer",
+    "Task",
+    "TextClassifier",
+    "TokenClassifier",
+    "Translator",
+    "evaluate",
+]

@@ -9,6 +9,7 @@ from keras_lm.data.labelled_texts import read_labelled, reader_of
 from keras_lm.data.table_rows import Files, Values
 from keras_lm.data.tagged_sentences import read_sentences
 from keras_lm.data.tags import TagScheme
+from keras_lm.data.text_pairs import read_pairs
 from keras_lm.data.word_labels import label_words
 from keras_lm.models.interface import made_once
 from keras_lm.models.reading import padded
@@ -20,9 +21,13 @@ from keras_lm.tasks.figures import (
     label_figures,
     number_figures,
 )
+from keras_lm.tasks.summarizer import Summarizer
+from keras_lm.tasks.target_task import TargetTask, cut_of
 from keras_lm.tasks.text_classifier import TextClassifier
 from keras_lm.tasks.text_entities import TextEntities
+from keras_lm.tasks.text_figures import summary_figures, translation_figures
 from keras_lm.tasks.token_classifier import TokenClassifier
+from keras_lm.tasks.translator import Translator
 
 
 def evaluate(
@@ -39,13 +44,16 @@ def evaluate(
     Every row counts, those that are too long by their start.
 
     Args:
-        model: a built `TextClassifier` or `TokenClassifier` with its tokenizer.
-        files: as `keras_lm.data.classification` takes them, of tokens `keras_lm.data.tagging`.
+        model: a built `TextClassifier`, `TokenClassifier`, `Translator` or `Summarizer` with its
+            tokenizer.
+        files: as `keras_lm.data.classification` takes them; of the others as
+            `keras_lm.data.tagging`, `translation` and `summarization`.
         rows: dicts in place of files, as there.
         batch_size: texts that are read at once. None: 32.
         verbose: 0: no progress bar.
         **reading: how to read the rows, as there: `text`, `text_pair`, `label`, `label_names` and
-            `label_separator`; of tokens `word` and `tag`.
+            `label_separator`; of tokens `word` and `tag`; of translations `source` and `target`,
+            and SacreBLEU's `tokenize`; of summaries `text` and `summary`.
 
     Returns:
         By name, besides `rows`, their number, and `cut`, how many were too long:
@@ -53,10 +61,13 @@ def evaluate(
         of several labels: `micro_f1`, `macro_f1` (over all labels), `exact_match`;
         of numbers: `spearman`, `pearson`, `root_mean_squared_error`, means over the numbers;
         of tokens: `accuracy` of the words' tags, a word that was not read is wrong; where tags say
-        what is outside: `precision`, `recall` and `f1` of the entities, as seqeval counts them.
+        what is outside: `precision`, `recall` and `f1` of the entities, as seqeval counts them;
+        of translations `bleu` and `chrf` with SacreBLEU's signatures, `bleu_signature` and
+        `chrf_signature`; of summaries `rouge1`, `rouge2` and `rougeL`.
 
     Raises:
         TypeError: see the pipelines, or an unknown way of reading.
+        ImportError: sacrebleu or rouge-score is needed, and not installed.
         ValueError: see there; or a model of another kind, or without tokenizer.
         FileNotFoundError: see there.
     """
@@ -131,7 +142,55 @@ def _evaluate_tags(
     return {**figures, "rows": len(ids), "cut": int(read.rows.cut.sum())}
 
 
+def _evaluate_translations(
+    model: Translator,
+    files: Any,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+    *,
+    source: str = "source",
+    target: str = "target",
+    tokenize: str = "13a",
+) -> Figures:
+    found, wanted, counts = _targets(model, files, rows, batch_size, verbose, source, target)
+    return {**translation_figures(found, wanted, tokenize=tokenize), **counts}
+
+
+def _evaluate_summaries(
+    model: Summarizer,
+    files: Any,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+    *,
+    text: str = "text",
+    summary: str = "summary",
+) -> Figures:
+    found, wanted, counts = _targets(model, files, rows, batch_size, verbose, text, summary)
+    return {**summary_figures(found, wanted), **counts}
+
+
+def _targets(
+    model: TargetTask,
+    files: Any,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+    source: str,
+    target: str,
+) -> tuple[list[str], list[str], Figures]:
+    """What the model makes of each source, what it should be, and how many there were."""
+    ask = model.asked()
+    read = read_pairs(files, rows, source=source, target=target)
+    found = answers(ask, [read.sources], batch_size, verbose)
+    texts = [answer[model.ANSWER].decode("utf-8", "replace") for answer in found]
+    return texts, read.targets, {"rows": len(found), "cut": sum(map(cut_of, found))}
+
+
 _BY_KIND: dict[type, Callable[..., Figures]] = {
     TextClassifier: _evaluate_texts,
     TokenClassifier: _evaluate_tags,
+    Translator: _evaluate_translations,
+    Summarizer: _evaluate_summaries,
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
 Parse = Callable[[Sequence[str]], Iterable[Any]]
 
 

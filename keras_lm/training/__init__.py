@@ -2,6 +2,7 @@
 
 from keras_lm.training.average_checkpoints import average_checkpoints
 from keras_lm.training.checkpoints import Checkpoints
+from keras_lm.training.distillation import Distillation
 from keras_lm.training.language_model import LanguageModel
 from keras_lm.training.metrics import Perplexity
 from keras_lm.training.monitor import Monitor
@@ -16,6 +17,7 @@ __all__ = [
     "Checkpoints",
     "Constant",
     "Cosine",
+    "Distillation",
     "InverseSquareRoot",
     "LanguageModel",
     "Linear",

@@ -177,6 +177,7 @@ def test_the_head_of_a_task_trains_too():
     assert set(map(id, other.trainable_weights)) == set(map(id, other.lora_weights))
 
 
+@pytest.mark.slow  # it recomputes and accumulates
 def test_masks_and_parts_of_batches_train_with_adapters():
     model = BERT(40, **SIZES)
     model.add_lora(2, train_head=True)

@@ -1,0 +1,119 @@
+"""A student gets nearer to its teacher, which stays as it is."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_lm
+from keras_lm import BERT, GPT, TextClassifier
+from keras_lm.training import Distillation
+
+SIZES = {
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_attention_heads": 2,
+    "num_hidden_units": 32,
+    "dropout_rate": 0.0,
+    "max_length": 16,
+    "initializer_range": 0.5,
+}
+
+
+def rows(number=32):
+    return np.random.default_rng(0).integers(0, 20, (number, 8)).astype("int32")
+
+
+def divergence(teacher, student, inputs, temperature=1.0):
+    p, q = (tf.nn.log_softmax(model(inputs) / temperature) for model in (teacher, student))
+    return float(tf.reduce_mean(tf.reduce_sum(tf.exp(p) * (p - q), -1)))
+
+
+def causal():
+    ids = rows()
+    weights = np.ones((32, 7), "float32")
+    weights[:, 5:] = 0
+    return {"token_ids": ids[:, :-1]}, ids[:, 1:], weights
+
+
+def masked():
+    ids = rows()
+    positions = np.tile([1, 3], (32, 1)).astype("int32")
+    inputs = {"token_ids": ids, "masked_positions": positions}
+    return inputs, np.take_along_axis(ids, positions, 1), np.ones((32, 2), "float32")
+
+
+def classes():
+    ids = rows()
+    return {"token_ids": ids}, ids[:, 0] % 3, None
+
+
+def classifier(layers=1):
+    model = BERT(20, **{**SIZES, "num_layers": layers}, heads=())
+    return TextClassifier(model, ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("make", "data"),
+    [
+        (lambda layers=1: GPT(20, **{**SIZES, "num_layers": layers}), causal),
+        pytest.param(
+            lambda layers=1: BERT(20, **{**SIZES, "num_layers": layers}),
+            masked,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(classifier, classes, marks=pytest.mark.slow),
+    ],
+)
+def test_a_student_gets_nearer_to_its_teacher(make, data):
+    teacher, student = make(2), make()
+    teacher.build()
+    before = [weight.numpy() for weight in teacher.weights]
+    inputs, labels, weights = data()
+    model = Distillation(student, teacher, temperature=3.0, soft=0.75)
+    model.compile(learning_rate=0.02)
+    first = divergence(teacher, student, inputs)
+    history = model.fit(inputs, labels, sample_weight=weights, epochs=20, verbose=0).history
+    assert divergence(teacher, student, inputs) < 0.5 * first
+    assert history["soft_agreement"][-1] > history["soft_agreement"][0]
+    assert len(model.trainable_weights) == len(student.trainable_weights)
+    for weight, value in zip(teacher.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_the_loss_is_hintons():
+    teacher, student = GPT(20, **SIZES), GPT(20, **SIZES)
+    teacher.build()
+    inputs, labels, weights = causal()
+    model = Distillation(student, teacher, temperature=2.0, soft=0.25)
+    model.compile()
+    options = {"sample_weight": weights, "verbose": 0, "return_dict": True}
+    loss = model.evaluate(inputs, labels, **options)["loss"]
+    logits, of_teacher = student(inputs)[:, :5], teacher(inputs)[:, :5]
+    hard = tf.nn.sparse_softmax_cross_entropy_with_logits(labels[:, :5], logits)
+    p, q = tf.nn.log_softmax(of_teacher / 2), tf.nn.log_softmax(logits / 2)
+    soft = 4 * tf.reduce_sum(tf.exp(p) * (p - q), -1)
+    expected = 0.75 * tf.reduce_mean(hard) + 0.25 * tf.reduce_mean(soft)
+    assert loss == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_what_cannot_be_raises():
+    teacher = classifier()
+    student = classifier()
+    with pytest.raises(ValueError, match="A teacher has learnt already"):
+        Distillation(student, teacher)
+    teacher.build()
+    other = TextClassifier(BERT(20, **SIZES, heads=()), ["b", "a", "c"])
+    with pytest.raises(ValueError, match="same labels, in the same order"):
+        Distillation(other, teacher)
+    with pytest.raises(ValueError, match="A student has one head"):
+        Distillation(BERT(20, **SIZES, heads=()), teacher)
+    numbers = TextClassifier(BERT(20, **SIZES, heads=()), 3, problem="regression")
+    with pytest.raises(ValueError, match="Received: a student of problem='regression'"):
+        Distillation(numbers, teacher)
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        Distillation(student, teacher, temperature=0)
+    model = keras_lm.training.Distillation(student, teacher)
+    with pytest.raises(ValueError, match=r"Received: label_smoothing=0\.1"):
+        model.compile(label_smoothing=0.1)
+    with pytest.raises(ValueError, match="Save the student"):
+        model.save("student.keras")
