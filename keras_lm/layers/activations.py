@@ -6,6 +6,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_lm.layers.gelu import gelu, gelu_tanh
+
 Tensor = Any
 
 _OURS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -17,6 +19,7 @@ _OURS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": tf.math.tanh,
     "linear": lambda x: x,
 }
+_IN_TRAINING = {_OURS["gelu"]: gelu, _OURS["gelu_tanh"]: gelu_tanh}
 
 
 def activation(name: str | None) -> Callable[[Tensor], Tensor]:
@@ -36,3 +39,8 @@ def activation(name: str | None) -> Callable[[Tensor], Tensor]:
             f"activation must be one of {sorted(_OURS)} or a name that keras.activations knows. "
             f"Received: {name!r}"
         ) from None
+
+
+def in_training(found: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Returns what takes an activation's place in training: the same numbers, a faster gradient."""
+    return _IN_TRAINING.get(found, found)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from keras_lm.layers.activations import activation as find_activation
+from keras_lm.layers.activations import in_training
 from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.initializers import Initializer, side_by_side
 from keras_lm.layers.low_rank import LowRank, factors
@@ -32,6 +33,7 @@ class Dense(RecordsArguments, keras.layers.Layer):
 
     Call arguments:
         inputs: float `(..., D)`.
+        training: whether there will be a gradient.
 
     Returns:
         float `(..., F)` in the compute dtype.
@@ -101,10 +103,11 @@ class Dense(RecordsArguments, keras.layers.Layer):
         )
         self.updates.append(LowRank(name, first, last, a, b, scale))
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Multiplies; see the class."""
         few = len(inputs.shape) == 3 and inputs.shape[1] == 1
-        return as_before(self._product(flat_rows(inputs), slice(None), few, True), inputs)
+        activation = in_training(self.activation) if training else self.activation
+        return as_before(self._product(flat_rows(inputs), slice(None), few, activation), inputs)
 
     def columns(
         self, rows_ND: Tensor, first: int = 0, last: int | None = None, *, few: bool = False
@@ -118,9 +121,9 @@ class Dense(RecordsArguments, keras.layers.Layer):
             few: whether there are few rows, one position of each text.
         """
         whole = first == 0 and last in (None, self.units)
-        return self._product(rows_ND, slice(None) if whole else slice(first, last), few, False)
+        return self._product(rows_ND, slice(None) if whole else slice(first, last), few, None)
 
-    def _product(self, rows_ND: Tensor, columns: slice, few: bool, activated: bool) -> Tensor:
+    def _product(self, rows_ND: Tensor, columns: slice, few: bool, activation: Any) -> Tensor:
         whole = columns == slice(None)
         kernel = tf.convert_to_tensor(self.kernel if whole else self.kernel[:, columns])
         update: Tensor = None
@@ -133,7 +136,7 @@ class Dense(RecordsArguments, keras.layers.Layer):
                 rows_NF = tf.nn.bias_add(rows_NF, self.bias if whole else self.bias[columns])
             if update is not None:
                 rows_NF += update
-            return self.activation(rows_NF) if activated else rows_NF
+            return rows_NF if activation is None else activation(rows_NF)
 
         if few:
             return few_by_kernel(rows_ND, kernel, finish)
