@@ -68,7 +68,8 @@ class Decoding(NamedTuple):
     """A decoding under way.
 
     Attributes:
-        count: int32 scalar, tokens picked so far.
+        count: int32 scalar, steps so far. A row that has not ended has got a token in each, but for
+            those that another decoding gave it before it came here.
         last: int32 `(B,)`, the newest of each row.
         found: what there is so far; the reason of a row that has not ended is 0.
     """
@@ -193,16 +194,19 @@ class Decoder:
     def _advance(self, state: Decoding, logits: Tensor) -> Decoding:
         raw_BV = tf.cast(logits, tf.float32)
         found = state.found
-        logits_BV = self.process(raw_BV, found.token_ids, state.count)
-        uniform_B = tf.gather(self.uniform_BN, state.count, axis=1)
+        # Where a row that has not ended stands, which need not be where the others do: rows of
+        # other decodings may have joined. What an ended row takes is not read.
+        place_B = tf.minimum(found.lengths, self.buffer_length - 1)
+        logits_BV = self.process(raw_BV, found.token_ids, place_B)
+        uniform_B = tf.gather(self.uniform_BN, place_B, batch_dims=1)
         token_B, weight_B = pick_and_weigh(logits_BV, uniform_B, self.options)
         running_B = tf.equal(found.reasons, RUNNING)
         ends_B = tf.zeros_like(running_B)
         for end in self.end_ids:
             ends_B |= tf.equal(token_B, end)
         writes_B = running_B & ~ends_B
-        here_1N = tf.equal(tf.range(self.buffer_length)[None], state.count)
-        token_ids_BN = tf.where(here_1N & writes_B[:, None], token_B[:, None], found.token_ids)
+        here_BN = tf.equal(tf.range(self.buffer_length)[None], place_B[:, None])
+        token_ids_BN = tf.where(here_BN & writes_B[:, None], token_B[:, None], found.token_ids)
         lengths_B = found.lengths + tf.cast(writes_B, tf.int32)
         # From the weakest reason to the strongest.
         reasons_B = tf.where(lengths_B >= self.max_new_B, int(Reason.LENGTH), RUNNING)
@@ -214,10 +218,10 @@ class Decoder:
         def scored() -> tuple[Tensor, Tensor]:
             model_B = tf.gather(raw_BV, token_B, batch_dims=1) - tf.reduce_logsumexp(raw_BV, -1)
             taken_B = log_probability(logits_BV, token_B, weight_B, self.options)
-            here_BN = here_1N & running_B[:, None]
+            is_new_BN = here_BN & running_B[:, None]
             return (
-                tf.where(here_BN, model_B[:, None], found.log_probs),
-                tf.where(here_BN, taken_B[:, None], found.processed_log_probs),
+                tf.where(is_new_BN, model_B[:, None], found.log_probs),
+                tf.where(is_new_BN, taken_B[:, None], found.processed_log_probs),
             )
 
         scores = (found.log_probs, found.processed_log_probs)

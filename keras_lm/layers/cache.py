@@ -145,6 +145,48 @@ def with_more_slots(cache: Tensor, count: Tensor) -> Tensor:
     return more
 
 
+def joined_rows(
+    x: Tensor,
+    rows: Tensor,
+    other: Tensor,
+    other_rows: Tensor,
+    *,
+    axis: int = 1,
+    size: Tensor | None = None,
+    fill: Any = 0,
+) -> Tensor:
+    """Puts rows of two tensors together that differ in one more dimension.
+
+    Args:
+        x: of some rank, the rows first.
+        rows: int32 `(X,)`, which of its rows.
+        other: of the same rank and dtype.
+        other_rows: int32 `(Y,)`, which of its rows.
+        axis: where they may differ.
+        size: int scalar, what that dimension becomes: what is behind it is cut, what is missing is
+            filled. None: as large as the larger one.
+        fill: with what.
+
+    Returns:
+        X + Y rows; the shape does not say the size.
+    """
+    if size is None:
+        size = tf.maximum(tf.shape(x)[axis], tf.shape(other)[axis])
+
+    def fitted(values: Tensor, which: Tensor) -> Tensor:
+        values = tf.gather(values, which)
+        shape = tf.shape(values)
+        kept = tf.minimum(shape[axis], size)
+        sizes = tf.concat([shape[:axis], [kept], shape[axis + 1 :]], 0)
+        values = tf.slice(values, tf.zeros_like(sizes), sizes)
+        behind = [[0, size - kept if i == axis else 0] for i in range(len(values.shape))]
+        return tf.pad(values, behind, constant_values=fill)
+
+    joined = tf.concat([fitted(x, rows), fitted(other, other_rows)], 0)
+    joined.set_shape([None, *x.shape[1:axis], None, *x.shape[axis + 1 :]])
+    return joined
+
+
 def next_places(keys: Tensor, position: Tensor, length: int | Tensor, window: int | None) -> Places:
     """Finds out where positions go that come next.
 

@@ -13,7 +13,7 @@ from keras_lm.layers.arguments import RecordsArguments
 from keras_lm.layers.attention import KVCache
 from keras_lm.layers.block import TransformerBlock
 from keras_lm.layers.building import build_once
-from keras_lm.layers.cache import Places, blank, next_places, with_more_slots
+from keras_lm.layers.cache import Places, blank, joined_rows, next_places, with_more_slots
 from keras_lm.layers.initializers import Initializer
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.layers.masks import document_positions, padding_mask
@@ -229,12 +229,14 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             found.append(DecoderCache(tuple(new_blocks), position, seen))
         return tuple(found) if len(found) > 1 else found[0]
 
-    def make_room(self, cache: DecoderCache, count: Tensor) -> DecoderCache:
+    def make_room(self, cache: DecoderCache, count: Tensor, spare: Tensor = 0) -> DecoderCache:
         """Lets a cache grow where it is too small.
 
         Args:
             cache: to be extended.
             count: int scalar, how many more positions of each row are to be read.
+            spare: int scalar, so many more slots are made where any have to be: a cache that grows
+                often is copied less often.
 
         Returns:
             A cache with slots for them. A banded block needs no more than it was started with.
@@ -244,10 +246,53 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         blocks = []
         for block, (keys, values, *of_memory) in zip(self.blocks, cache.blocks, strict=True):
             if block.attention.window is None:
-                more = tf.maximum(most - tf.shape(keys)[2], 0)
+                lacks = most - tf.shape(keys)[2]
+                more = tf.where(lacks > 0, lacks + spare, 0)
                 keys, values = with_more_slots(keys, more), with_more_slots(values, more)
             blocks.append((keys, values, *of_memory))
         return cache._replace(blocks=tuple(blocks))
+
+    def join(
+        self,
+        cache: DecoderCache,
+        rows: Tensor,
+        other: DecoderCache,
+        other_rows: Tensor,
+        room: Tensor,
+    ) -> DecoderCache:
+        """Puts rows of two caches together.
+
+        Args:
+            cache: of some rows.
+            rows: int32 `(X,)`, which of them.
+            other: of other rows, which may have read more or less, of other memories.
+            other_rows: int32 `(Y,)`, which of those.
+            room: int scalar, for how many more positions of each row there is to be room. There are
+                no more slots than that takes.
+
+        Returns:
+            A cache of X + Y rows. What stands behind a row's own is never seen.
+        """
+        position = tf.concat(
+            [tf.gather(cache.position, rows), tf.gather(other.position, other_rows)], 0
+        )
+        most = tf.reduce_max(tf.concat([position, [0]], 0)) + room
+
+        def joined(x: Tensor, y: Tensor, size: Tensor | None, axis: int) -> Tensor:
+            return joined_rows(x, rows, y, other_rows, size=size, axis=axis)
+
+        blocks = []
+        for block, mine, their in zip(self.blocks, cache.blocks, other.blocks, strict=True):
+            # A ring that is shorter than its window has not come round: a longer one holds its
+            # positions in the same slots.
+            slots = most if block.attention.window is None else None
+            own = (joined(x, y, slots, 2) for x, y in zip(mine[:2], their[:2], strict=True))
+            of_memory = (joined(x, y, None, 2) for x, y in zip(mine[2:], their[2:], strict=True))
+            blocks.append((*own, *of_memory))
+        seen: Any = ()
+        if self.cross_attention:
+            seen = joined(cache.memory_mask, other.memory_mask, None, 1)
+        return DecoderCache(tuple(blocks), position, seen)
 
     def _places(self, cache: DecoderCache, token_ids: Tensor) -> dict[Any, Places]:
         """Where the tokens go, by window: the same for all blocks of one window."""

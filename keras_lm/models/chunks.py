@@ -1,7 +1,7 @@
 """An answer in chunks whose state is a flat dict of tensors: for an engine that streams.
 
-What an export offers as `prefill` and `decode_chunk`. Every tensor of the state has the rows as its
-first dimension, so that an engine can drop rows that have ended from all of them.
+What an export offers as `prefill`, `decode_chunk` and `join_states`. Every tensor of the state has
+the rows as its first dimension, so that an engine can drop rows that have ended from all of them.
 
 B rows, N room for new tokens.
 """
@@ -12,13 +12,16 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm import generation
+from keras_lm.layers.cache import joined_rows
 from keras_lm.models.continuation import (
+    PAD_ID,
     Asked,
     Continuation,
     Structure,
     any_of,
     before_stop,
     request_of,
+    room_for,
 )
 from keras_lm.models.streaming import UNSETTLED
 
@@ -39,6 +42,7 @@ class Chunks:
 
     def __init__(self, continuation: Continuation, structure: Structure, text: str) -> None:
         self.tokenizer, self.text = continuation.tokenizer, text
+        self.continuation = continuation
         # A chunk has no scores to carry on.
         structure = self.structure = structure._replace(scores=False)
         self.start, self.go_on = continuation.stream_graphs_of(structure.of_graph)
@@ -75,27 +79,65 @@ class Chunks:
         Returns:
             The state.
         """
-        size_B = tf.concat([state["picked"], [0]], 0)  # the same in every row; there may be none
         found = {field: state[name] for name, field in _FOUND.items()}
         none_BN = tf.zeros_like(state["token_ids"], tf.float32)
         decoding = generation.Decoding(
-            count=tf.reduce_max(size_B),
+            count=tf.constant(0),
             last=state["last"],
             found=generation.Generated(**found, log_probs=none_BN, processed_log_probs=none_BN),
         )
-        leaves = [state[name] for name in self._cache_names()]
-        cache = tf.nest.pack_sequence_as(self._cache, leaves)
         prompt = generation.Prompt(state["prompt_ids"], state["prompt_lengths"])
-        options = generation.Options(*(state[name] for name in generation.Options._fields))
+        options = _options_of(state)
+        num_tokens = tf.maximum(num_tokens, 1)
+        # Room for the chunks behind this one too, or each would copy the cache.
+        ahead = _most_left(state)
+        now = tf.minimum(num_tokens, ahead)
+        spare = tf.minimum(ahead, generation.SEGMENT) - now
+        cache = self.continuation.make_room(self._cache_of(state), now, tf.maximum(spare, 0))
         decoding, cache = self.go_on(
-            decoding,
-            cache,
-            prompt,
-            request_of(self.structure, options),
-            tf.maximum(num_tokens, 1),
+            decoding, cache, prompt, request_of(self.structure, options), num_tokens
         )
         before = {name: state[name] for name in ("status", "continues", self.text)}
         return self._state(decoding, cache, prompt, options, before)
+
+    def join(
+        self, state: State, rows: Tensor, other: State, other_rows: Tensor, num_tokens: Tensor
+    ) -> State:
+        """Puts rows of two states together, which may stand at different steps.
+
+        Tensors are as wide as these rows need and no wider, so that the rows of an engine, which
+        come and go, hold no more memory than they need.
+
+        Args:
+            state: of `first`, `next` or this, without its `piece`.
+            rows: int32 `(X,)`, which of its rows.
+            other: of other rows.
+            other_rows: int32 `(Y,)`, which of those.
+            num_tokens: int32 scalar, for how many more tokens there is room at once: the cache is
+                copied again when they are taken.
+
+        Returns:
+            The state of X + Y rows, without a `piece`.
+        """
+        whole = {
+            name: tf.concat([tf.gather(state[name], rows), tf.gather(other[name], other_rows)], 0)
+            for name, spec in ((spec.name, spec) for spec in self.specs())
+            if spec.shape.rank == 1 and not name.startswith(_CACHE)
+        }
+        widths = {
+            "token_ids": (room_for(_options_of(whole)), PAD_ID),
+            "prompt_ids": (tf.reduce_max(tf.concat([whole["prompt_lengths"], [1]], 0)), 0),
+        }
+        for name, (size, fill) in widths.items():
+            whole[name] = joined_rows(
+                state[name], rows, other[name], other_rows, size=size, fill=fill
+            )
+        room = tf.clip_by_value(num_tokens, 1, _most_left(whole))
+        cache = self.continuation.join(
+            self._cache_of(state), rows, self._cache_of(other), other_rows, room
+        )
+        whole |= zip(self._cache_names(), tf.nest.flatten(cache), strict=True)
+        return whole
 
     def specs(self) -> list[tf.TensorSpec]:
         """What `next` takes of a state."""
@@ -103,7 +145,7 @@ class Chunks:
         leaves = [tf.TensorSpec(x.shape, x.dtype) for x in tf.nest.flatten(self._cache)]
         named = {
             "token_ids": ids,
-            **dict.fromkeys(("count", "reason", "last", "picked", "status"), row),
+            **dict.fromkeys(("count", "reason", "last", "status"), row),
             "continues": tf.TensorSpec([None], "bool"),
             self.text: tf.TensorSpec([None], "string"),
             "prompt_ids": ids,
@@ -113,8 +155,12 @@ class Chunks:
         }
         return [tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in named.items()]
 
+    def _cache_of(self, state: State) -> Any:
+        leaves = [state[name] for name in self._cache_names()]
+        return tf.nest.pack_sequence_as(self._cache, leaves)
+
     def _cache_names(self) -> list[str]:
-        return [f"cache_{i}" for i in range(len(tf.nest.flatten(self._cache)))]
+        return [f"{_CACHE}{i}" for i in range(len(tf.nest.flatten(self._cache)))]
 
     def _state(
         self,
@@ -138,7 +184,6 @@ class Chunks:
             self.text: text_B,
             "piece": piece_B,
             "last": decoding.last,
-            "picked": tf.fill(tf.shape(decoding.last), decoding.count),
             "prompt_ids": prompt.token_ids,
             "prompt_lengths": prompt.lengths,
             **options._asdict(),
@@ -147,6 +192,17 @@ class Chunks:
 
 
 _OPTIONS = generation.OPTION_DTYPES._asdict()
+_CACHE = "cache_"
+
+
+def _options_of(state: State) -> generation.Options:
+    return generation.Options(*(state[name] for name in generation.Options._fields))
+
+
+def _most_left(state: State) -> Tensor:
+    """How many tokens the rows that go on still may get, the most of any; at least 1."""
+    left_B = tf.where(state["reason"] > 0, 0, state["max_new_tokens"] - state["count"])
+    return tf.reduce_max(tf.concat([left_B, [1]], 0))
 
 
 def settled_text(text: Tensor, has_ended: Tensor, tidies: bool, stop: Sequence[str] = ()) -> Tensor:

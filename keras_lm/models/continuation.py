@@ -222,9 +222,13 @@ class Continuation(abc.ABC):
     def step(self, token_ids: Tensor, cache: Any) -> tuple[Tensor, Any]:
         """Reads one more token of each row, see `keras_lm.generation.Decoder`."""
 
-    def make_room(self, cache: Any, count: Tensor) -> Any:
-        """Lets the cache grow, see `keras_lm.generation.segments`."""
-        return self.model.decoder.make_room(cache, count)
+    def make_room(self, cache: Any, count: Tensor, spare: Tensor = 0) -> Any:
+        """Lets the cache grow, see `keras_lm.generation.segments`, and by how much at once."""
+        return self.model.decoder.make_room(cache, count, spare)
+
+    def join(self, cache: Any, rows: Tensor, other: Any, other_rows: Tensor, room: Tensor) -> Any:
+        """Puts rows of two caches together, see `keras_lm.layers.TransformerDecoder`."""
+        return self.model.decoder.join(cache, rows, other, other_rows, room)
 
     def reorder(self, cache: Any, rows: Tensor) -> Any:
         """Moves beams of the same row, see `keras_lm.generation.beam_search`."""

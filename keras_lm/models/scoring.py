@@ -15,6 +15,9 @@ from keras_lm.models.limits import BYTES_PER_TOKEN, CUT
 
 Tensor = Any
 
+# Of each token so many alternatives are told.
+_TOP = 5
+
 
 class Scores(NamedTuple):
     """One value for each text.
@@ -56,6 +59,9 @@ class TextScorer:
         self.model, self.tokenizer = model, tokenizer
         self.score = graph(self._score, tf.TensorSpec([None], "string"))
         self.score_ids = graph(self._score_ids, tf.RaggedTensorSpec([None, None], "int32"))
+        self.score_tokens = graph(
+            self._score_tokens, tf.TensorSpec([None, None], "int32"), tf.TensorSpec([None], "int32")
+        )
 
     def _score_ids(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Scores rows of ids, each behind an end token.
@@ -70,12 +76,64 @@ class TextScorer:
         lengths_B = tf.cast(ids.row_lengths(), "int32")
         before_B1 = tf.fill([tf.shape(labels_BT)[0], 1], self.tokenizer.end_id)
         inputs_BT = tf.concat([before_B1, labels_BT], axis=1)[:, :-1]
-        logits_BTV = self.model(inputs_BT, training=False)
+        logits_BTV = self._logits(inputs_BT)
+        return log_likelihood(logits_BTV, labels_BT, lengths_B), lengths_B
+
+    def _logits(self, token_ids: Tensor) -> Tensor:
+        """Gives float `(B, T, V)`, V those of the tokenizer."""
+        logits_BTV = self.model(token_ids, training=False)
         if isinstance(logits_BTV, dict):
             logits_BTV = logits_BTV["causal_lm"]
         # What the tokenizer has no text for is never generated, so it takes no probability here.
-        logits_BTV = logits_BTV[..., : self.tokenizer.vocab_size]
-        return log_likelihood(logits_BTV, labels_BT, lengths_B), lengths_B
+        return logits_BTV[..., : self.tokenizer.vocab_size]
+
+    def _score_tokens(self, token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Scores each token behind those before it; of rows that are too long the start.
+
+        Ids outside the vocabulary are read as the end token.
+
+        Args:
+            token_ids: int32 `(B, T)`, padded on the right.
+            lengths: int32 `(B,)`.
+
+        Returns:
+            `log_probs` float32 `(B, X)`, X being T or, if that is less, the model's length: of each
+            token, 0 of the first, which stands behind nothing, and behind a row's last; `tokens`
+            string `(B, X)`, their bytes; `top_log_probs` float32 and `top_tokens` string
+            `(B, X, 5)`, what would have been likeliest in the place of each; `count` int32 `(B,)`,
+            how many tokens were read; `status` int32 `(B,)`: 0, or `CUT`.
+        """
+        width = tf.minimum(tf.shape(token_ids)[1], self.model.max_length)
+        count_B = tf.clip_by_value(lengths, 0, width)
+        real_BX = tf.sequence_mask(count_B, width)
+        ids_BX = token_ids[:, :width]
+        inside_BX = real_BX & (ids_BX >= 0) & (ids_BX < self.tokenizer.vocab_size)
+        ids_BX = tf.where(inside_BX, ids_BX, self.tokenizer.end_id)
+        # One token more, so that there is something to read in rows of no width.
+        padded = tf.pad(ids_BX, [[0, 0], [0, 2]], constant_values=self.tokenizer.end_id)
+        read = tf.maximum(width, 1)
+        logits_BXV = tf.cast(self._logits(padded[:, :read]), tf.float32)
+        next_BX = padded[:, 1 : read + 1]
+        sum_BX = tf.reduce_logsumexp(logits_BXV, -1)
+        known_BX = real_BX & (tf.range(width) > 0)[None]
+
+        def behind(x: Tensor) -> Tensor:
+            """Moves what was found at each place to the token that stands behind it."""
+            return tf.concat([tf.zeros_like(x[:, :1]), x[:, :-1]], 1)[:, :width]
+
+        value_BX = behind(tf.gather(logits_BXV, next_BX, batch_dims=2) - sum_BX)
+        size = min(_TOP, self.tokenizer.vocab_size)
+        top_BXk, top_id_BXk = tf.math.top_k(logits_BXV, size)
+        top_BXk, top_id_BXk = behind(top_BXk - sum_BX[..., None]), behind(top_id_BXk)
+        piece_V = self.tokenizer.token_bytes
+        return {
+            "log_probs": tf.where(known_BX, value_BX, 0.0),
+            "tokens": tf.where(real_BX, tf.gather(piece_V, ids_BX), ""),
+            "top_log_probs": tf.where(known_BX[..., None], top_BXk, 0.0),
+            "top_tokens": tf.where(known_BX[..., None], tf.gather(piece_V, top_id_BXk), ""),
+            "count": count_B,
+            "status": CUT * tf.cast(lengths > width, "int32"),
+        }
 
     def _score(self, text: Tensor) -> dict[str, Tensor]:
         """Scores texts of any length; of one that is too long the start.

@@ -1,7 +1,8 @@
 """What an exported model can be asked: the signatures of each kind of head.
 
 Every input and output has the batch as its first dimension, so that a server may join requests;
-but for those of `decode_chunk`, which is for an engine in the process that holds the state.
+but for those of `decode_chunk` and `join_states`, for an engine in the process that holds the
+states.
 """
 
 from collections.abc import Callable
@@ -119,7 +120,9 @@ def with_beams(
 
 
 def in_chunks(generator: Any, structure: Structure, text: str, answer: str) -> Signatures:
-    """The signatures `prefill`, `prefill_ids` and `decode_chunk`, see `keras_lm.models.chunks`.
+    """Signatures for an engine, see `keras_lm.models.chunks`.
+
+    `prefill`, `prefill_ids`, `decode_chunk` and `join_states`.
 
     Args:
         generator: a `Continuation` with `asked_text` and `asked_ids`.
@@ -141,12 +144,26 @@ def in_chunks(generator: Any, structure: Structure, text: str, answer: str) -> S
     def decode_chunk(num_tokens: Tensor, *state: Tensor) -> dict[str, Tensor]:
         return chunks.next(dict(zip(names, state, strict=True)), num_tokens)
 
+    def join_states(
+        num_tokens: Tensor, rows: Tensor, other_rows: Tensor, *states: Tensor
+    ) -> dict[str, Tensor]:
+        state, other = (
+            dict(zip(names, part, strict=True))
+            for part in (states[: len(names)], states[len(names) :])
+        )
+        return chunks.join(state, rows, other, other_rows, num_tokens)
+
     number = tf.TensorSpec([], "int32", "num_tokens")
+    others = [tf.TensorSpec(spec.shape, spec.dtype, f"other_{spec.name}") for spec in specs]
+    which = [rows("int32", "rows"), rows("int32", "other_rows")]
     return {
         "prefill": with_options(prefill, [rows("string", text)], structure),
         "prefill_ids": with_options(prefill_ids, ids(), structure),
         "decode_chunk": tf.function(
             decode_chunk, autograph=False, input_signature=[number, *specs]
+        ),
+        "join_states": tf.function(
+            join_states, autograph=False, input_signature=[number, *which, *specs, *others]
         ),
     }
 
@@ -167,11 +184,28 @@ def generation_signatures(
     def complete(prompt: Tensor) -> dict[str, Tensor]:
         return generator.answer_text(prompt, greedy(prompt, max_new_tokens), alone)
 
+    @tf.function(autograph=False, input_signature=ids())
+    def score_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return scorer.score_tokens(token_ids, lengths)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def detokenize(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        real_BT = tf.sequence_mask(lengths, tf.shape(token_ids)[1])
+        real_BT &= (token_ids >= 0) & (token_ids < tokenizer.vocab_size)
+        token_ids = tf.where(real_BT, token_ids, -1)
+        piece_BT = tf.gather(tokenizer.token_bytes, tf.maximum(token_ids, 0))
+        return {
+            "text": tokenizer.detokenize(token_ids),
+            "tokens": tf.where(real_BT, piece_BT, ""),
+        }
+
     return {
         "serving_default": complete,
         "generate": with_options(generator.answer_text, [rows("string", "prompt")], alone),
         "generate_ids": with_options(generator.answer_ids, ids(), alone),
         "score": scorer.score,
+        "score_ids": score_ids,
+        "detokenize": detokenize,
         **with_beams(generator.search_text, "prompt", structure, early_stopping),
         **in_chunks(generator, alone, "prompt", "completion"),
     }

@@ -8,6 +8,9 @@ import tensorflow as tf
 import keras_lm
 from keras_lm import BERT, ELECTRA, GPT, DistilBERT, RoBERTa
 from keras_lm.generation import greedy_options
+from keras_lm.models.interface import made_once
+from keras_lm.models.limits import CUT
+from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
@@ -121,6 +124,34 @@ def test_scores_do_not_depend_on_the_batch(gpt):
         expected = [getattr(one, name)[0] for one in alone]
         np.testing.assert_allclose(values, expected, rtol=1e-4)
     assert together.num_characters.tolist() == [len(text) for text in texts]
+
+
+def test_each_token_is_scored_behind_those_before_it(gpt, bpe):
+    ids = bpe.encode("The assert statement")
+    rows = [ids, [bpe.vocab_size + 7, -4, *ids], []]  # what has no text is the end token
+    width = max(map(len, rows)) + 2
+    padded = np.array([row + [9] * (width - len(row)) for row in rows], "int32")
+    score = made_once(TextScorer, gpt, bpe).score_tokens
+    found = score(tf.constant(padded), tf.constant([len(row) for row in rows]))
+    found = {name: value.numpy() for name, value in found.items()}
+    assert found["count"].tolist() == [len(ids), len(ids) + 2, 0]
+    read = [bpe.end_id, bpe.end_id, *ids]
+    logits = np.array(gpt(np.array([read])))[0, :, : bpe.vocab_size].astype("float64")
+    log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = [log_probs[place - 1, id_] for place, id_ in enumerate(read)]
+    np.testing.assert_allclose(found["log_probs"][1, 1 : len(read)], expected[1:], atol=1e-4)
+    assert found["log_probs"][0, 0] == found["log_probs"][1, 0] == 0
+    assert not found["log_probs"][0, len(ids) :].any()
+    assert b"".join(found["tokens"][0]) == b"The assert statement"
+    for place in range(1, len(read)):
+        best = np.argsort(-log_probs[place - 1])[:5]
+        assert found["top_tokens"][1, place].tolist() == [bpe.token_bytes[id_] for id_ in best]
+        likely = log_probs[place - 1, best]
+        np.testing.assert_allclose(found["top_log_probs"][1, place], likely, atol=1e-4)
+    # Of what is too long the start is read; of nothing nothing.
+    long = score(tf.fill([1, 40], 5), tf.constant([40]))
+    assert (long["log_probs"].shape[1], long["status"].numpy().tolist()) == (32, [CUT])
+    assert score(tf.zeros([2, 0], "int32"), tf.zeros([2], "int32"))["tokens"].shape == (2, 0)
 
 
 def test_a_score_is_the_sum_over_tokens(gpt):

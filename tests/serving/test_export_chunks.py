@@ -58,6 +58,63 @@ def test_an_engine_may_drop_rows_that_have_ended(loaded):
     assert whole["count"].numpy().tolist() == [9, 5, 7]
 
 
+# Both kinds of cache; the other model's graphs take long.
+@pytest.mark.parametrize("model", ["gpt", pytest.param("transformer", marks=pytest.mark.slow)])
+def test_rows_that_stand_at_different_steps_go_on_together(loaded, model):
+    text = "prompt" if model == "gpt" else "text"
+    signatures = loaded[model].signatures
+    # Longer than the window of the banded layer, and than a segment.
+    lengths = [30, 75, 12] if model == "gpt" else [20, 9, 14]
+    options = greedy_options(tf.constant(lengths))._replace(
+        min_new_tokens=tf.constant(lengths),
+        temperature=tf.ones(3),
+        seed=tf.constant([1, 2, 3], tf.int64),
+        repetition_penalty=tf.constant([1.5, 1.0, 1.2]),
+    )
+    asked = {text: tf.constant([PROMPTS[0], "a", PROMPTS[0] * 2]), **options._asdict()}
+    whole = signatures["generate"](**asked)
+
+    def prefill(place):
+        state = signatures["prefill"](**{k: v[place : place + 1] for k, v in asked.items()})
+        del state["piece"]
+        return state
+
+    def decode(state, count):
+        state = signatures["decode_chunk"](num_tokens=tf.constant(count), **state)
+        del state["piece"]
+        return state
+
+    def join(state, rows, other, other_rows):
+        return signatures["join_states"](
+            num_tokens=tf.constant(8),
+            rows=tf.constant(rows, tf.int32),
+            other_rows=tf.constant(other_rows, tf.int32),
+            **state,
+            **{f"other_{name}": value for name, value in other.items()},
+        )
+
+    state, order = decode(prefill(0), 6), [0]
+    for place in (1, 2):
+        state, order = join(state, range(len(order)), prefill(place), [0]), [*order, place]
+        state = decode(state, 3)
+    ended = {}
+    while order:
+        reasons = state["reason"].numpy()
+        for place, row in enumerate(order):
+            if reasons[place]:
+                ended[row] = [state[name].numpy()[place] for name in (TEXTS[model], "count")]
+        kept = [place for place in range(len(order)) if not reasons[place]]
+        if len(kept) < len(order):
+            state, order = join(state, kept, state, []), [order[place] for place in kept]
+            # Nobody who stays needs more.
+            most = max([lengths[row] for row in order], default=1)
+            assert state["token_ids"].shape[1] == most
+        else:
+            state = decode(state, 4)
+    expected = zip(whole[TEXTS[model]].numpy(), whole["count"].numpy(), strict=True)
+    assert [tuple(ended[row]) for row in range(3)] == list(expected)
+
+
 def test_any_number_of_tokens_and_any_state_is_answered(loaded):
     signatures = loaded["gpt"].signatures
     state = prefilled(signatures, 1)
