@@ -42,6 +42,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-enqueued-batches", type=int, help="of each signature; more are refused")
     add("--num-batch-threads", type=int, help="batches that run at the same time")
     add("--threads", type=int, help="threads of TensorFlow's for one run; default: all cores")
+    completions = parser.add_argument_group("completions, as OpenAI has them")
+    add = completions.add_argument
+    add(
+        "--alias",
+        action="append",
+        default=[],
+        metavar="NAME=MODEL",
+        help="another name for a model, e.g. text-davinci-003=gpt; may be given again",
+    )
+    add("--backend", metavar="HOST:PORT", help="gRPC of a TensorFlow Serving with more models")
+    add(
+        "--backend-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one of its models; may be given again",
+    )
+    add("--slots", type=int, default=8, help="texts that are continued together; 0: none are")
+    add("--max-waiting", type=int, default=64, help="texts that may wait for a slot")
+    add("--tokens-per-chunk", type=int, default=4, help="before others may join or leave")
+    add(
+        "--completion-timeout",
+        type=float,
+        default=600.0,
+        help="seconds for a completion; 0: any time",
+    )
     limits = parser.add_argument_group("limits")
     add = limits.add_argument
     add("--rest-timeout", type=float, default=30.0, help="seconds for a REST answer; 0: any time")
@@ -120,7 +146,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _server_options(options: argparse.Namespace) -> "ServerOptions":
-    from keras_lm.serving.server import ServerOptions
+    from keras_lm.serving.server import EngineOptions, ServerOptions
 
     return ServerOptions(
         directory=options.directory,
@@ -132,6 +158,11 @@ def _server_options(options: argparse.Namespace) -> "ServerOptions":
         num_threads=options.threads,
         poll_seconds=options.poll_seconds,
         rest_seconds=options.rest_timeout or None,
+        completion_seconds=options.completion_timeout or None,
+        engine=EngineOptions(options.slots, options.max_waiting, options.tokens_per_chunk),
+        aliases=_aliases(options.alias),
+        backend=options.backend,
+        backend_models=tuple(options.backend_model),
         drain_seconds=options.drain_seconds,
         max_body_bytes=options.max_body_bytes,
         max_requests=options.max_requests,
@@ -144,6 +175,16 @@ def _server_options(options: argparse.Namespace) -> "ServerOptions":
         allow_reload_config=options.allow_reload_config,
         log_requests=options.log_requests,
     )
+
+
+def _aliases(given: list[str]) -> dict[str, str]:
+    found = {}
+    for pair in given:
+        alias, equals, name = pair.partition("=")
+        if not (alias and equals and name) or alias in found:
+            raise ValueError(f"An alias must be NAME=MODEL, each name once. Received: {pair}")
+        found[alias] = name
+    return found
 
 
 def _batching(options: argparse.Namespace) -> "BatchingParameters":

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from keras_lm.serving.server.batching_parameters import (
         BatchingParameters as BatchingParameters,
     )
+    from keras_lm.serving.server.completions.engine_options import EngineOptions as EngineOptions
     from keras_lm.serving.server.model_server import ModelServer as ModelServer
     from keras_lm.serving.server.options import ServerOptions as ServerOptions
 
 _HOME = {
     "BatchingParameters": "batching_parameters",
+    "EngineOptions": "completions.engine_options",
     "ModelServer": "model_server",
     "ServerOptions": "options",
 }

@@ -3,12 +3,13 @@
 Below `/v1/` is TensorFlow Serving's REST; beside it what operators need.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from keras_lm.serving.server import bearer_token, pages
 from keras_lm.serving.server.metrics import Metrics
@@ -29,13 +30,16 @@ class Served(Protocol):
         """Whether it should be sent requests."""
 
 
-def application(rest: Rest, server: Served, token: str | None) -> Starlette:
+def application(
+    rest: Rest, server: Served, token: str | None, others: Sequence[BaseRoute] = ()
+) -> Starlette:
     """The application.
 
     Args:
         rest: answers below `/v1/`.
         server: is asked for health and metrics.
         token: what a request for metrics must carry. None: nothing. Health is told to everybody.
+        others: routes that come before those of TensorFlow Serving.
 
     Returns:
         An ASGI application.
@@ -60,6 +64,7 @@ def application(rest: Rest, server: Served, token: str | None) -> Starlette:
 
     return Starlette(
         routes=[
+            *others,
             # Paths of TensorFlow Serving may be written in capitals.
             Route("/v1/{path:path}", rest),
             Route("/V1/{path:path}", rest),

@@ -22,6 +22,14 @@ from keras_lm.serving.server import logs, model_config
 from keras_lm.serving.server.application import application
 from keras_lm.serving.server.batching import Batcher
 from keras_lm.serving.server.bodies import Bodies
+from keras_lm.serving.server.completions.backend import Backend
+from keras_lm.serving.server.completions.embeddings import Embeddings
+from keras_lm.serving.server.completions.engines import Engines
+from keras_lm.serving.server.completions.metrics import GenerationMetrics
+from keras_lm.serving.server.completions.models import Models
+from keras_lm.serving.server.completions.routes import completion_routes
+from keras_lm.serving.server.completions.service import Completions
+from keras_lm.serving.server.completions.sources import Sources
 from keras_lm.serving.server.grpc_services import MODEL, PREDICTION, GrpcServices
 from keras_lm.serving.server.inference import Inference
 from keras_lm.serving.server.metrics import Metrics
@@ -49,6 +57,7 @@ class ModelServer:
         port: of gRPC, once it has started.
         rest_port: of REST.
         repository: its models.
+        engines: what continues texts.
         traffic: its requests.
     """
 
@@ -68,8 +77,13 @@ class ModelServer:
         )
         self._batcher = Batcher(options.batching, self.metrics)
         self.repository = Repository(
-            self._configs, self._load, self._batcher.forget, self.metrics, self._logger
+            self._configs, self._load, self._forget, self.metrics, self._logger
         )
+        self.engines = Engines(
+            options.engine, GenerationMetrics(self.metrics.registry), self._logger
+        )
+        # Those of another server are asked for when they are.
+        self._has_no_models = options.directory is None and options.config is None
         self._started = threading.Event()
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -90,10 +104,11 @@ class ModelServer:
             if self._failure is not None:
                 raise self._failure
         except BaseException:
+            self.engines.stop()
             self._batcher.stop()
             self.repository.close(0.0)
             raise
-        if not self.repository.names():
+        if not self.repository.names() and not self._has_no_models:
             where = self._options.directory or self._options.config
             self._logger.warning("no models yet", extra={"where": str(where)})
         if not self._options.is_loopback and self._options.token is None:
@@ -117,6 +132,7 @@ class ModelServer:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._end.set)
             self._thread.join()
+        self.engines.stop()
         self._batcher.stop()
         self.repository.close(5.0)
         self._logger.info(
@@ -130,7 +146,7 @@ class ModelServer:
 
     def is_ready(self) -> bool:
         """Whether it should be sent requests."""
-        return not self._draining and self.repository.is_ready()
+        return not self._draining and (self.repository.is_ready() or self._has_no_models)
 
     def _main(self) -> None:
         try:
@@ -147,6 +163,7 @@ class ModelServer:
         options = self._options
         inference = Inference(self._batcher, options.max_rows, self._logger)
         bodies = Bodies(options.max_body_bytes, self.traffic)
+        models = Models(self.repository, options.aliases, int(time.time()), options.backend_models)
         rest = Rest(
             self.repository,
             inference,
@@ -154,10 +171,19 @@ class ModelServer:
             bodies,
             options.token,
             options.rest_seconds,
+            models,
         )
+        shared = (self.traffic, bodies, options.token)
+        backend = None
+        if options.backend is not None:
+            backend = Backend(options.backend, options.engine).source
+        sources = Sources(models, self.engines, inference, backend)
+        completions = Completions(sources, *shared, options.completion_seconds)
+        embeddings = Embeddings(models, inference, *shared, options.rest_seconds)
+        routes = completion_routes(completions, embeddings, models, options.token)
         listening = _listen(options.host, options.rest_port)
         self.rest_port = listening.getsockname()[1]
-        web = uvicorn.Server(self._web_config(application(rest, self, options.token)))
+        web = uvicorn.Server(self._web_config(application(rest, self, options.token, routes)))
         services = GrpcServices(
             self.repository, inference, self.traffic, options.token, self._reload
         )
@@ -250,7 +276,8 @@ class ModelServer:
     def _offered(self) -> list[ModelConfig]:
         if self._options.config is not None:
             return model_config.read(self._options.config)
-        assert self._options.directory is not None
+        if self._options.directory is None:
+            return []
         return model_config.in_directory(self._options.directory)
 
     def _load(self, name: str, version: int, path: pathlib.Path) -> Servable:
@@ -265,6 +292,7 @@ class ModelServer:
         try:
             started = time.monotonic()
             count = warm_up(servable)
+            self.engines.warm_up(servable)
         except BaseException:
             servable.close_when_unused()
             raise
@@ -279,6 +307,10 @@ class ModelServer:
                 },
             )
         return servable
+
+    def _forget(self, servable: Servable) -> None:
+        self.engines.forget(servable)
+        self._batcher.forget(servable)
 
     async def _reload(self, messages: list[Any]) -> None:
         """Serves those of the server's own models that a request names, as it wishes."""

@@ -3,8 +3,10 @@
 import dataclasses
 import ipaddress
 import pathlib
+from collections.abc import Mapping, Sequence
 
 from keras_lm.serving.server.batching_parameters import BatchingParameters
+from keras_lm.serving.server.completions.engine_options import EngineOptions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,11 @@ class ServerOptions:
         num_threads: of TensorFlow's, for the operations of one run. None: all cores.
         poll_seconds: how often to look for new versions.
         rest_seconds: the longest time for a REST answer. None: any time.
+        completion_seconds: the same of a completion, which takes longer.
+        engine: how completions of all clients are run together.
+        aliases: names of models by other names that completions may ask for.
+        backend: host and port of gRPC of a server that has more models. None: there is none.
+        backend_models: their names.
         drain_seconds: how long requests under way may take once the server is told to end.
         max_body_bytes: of one request.
         max_total_bytes: of all requests under way.
@@ -49,6 +56,11 @@ class ServerOptions:
     num_threads: int | None = None
     poll_seconds: float = 1.0
     rest_seconds: float | None = 30.0
+    completion_seconds: float | None = 600.0
+    engine: EngineOptions = dataclasses.field(default_factory=EngineOptions)
+    backend: str | None = None
+    backend_models: Sequence[str] = ()
+    aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     drain_seconds: float = 30.0
     max_body_bytes: int = 32 * 2**20
     max_total_bytes: int = 256 * 2**20
@@ -63,7 +75,13 @@ class ServerOptions:
     log_requests: bool = False
 
     def __post_init__(self) -> None:
-        if (self.directory is None) == (self.config is None):
+        if bool(self.backend) != bool(self.backend_models):
+            raise ValueError(
+                "A backend takes its address and the names of its models. "
+                f"Received: {self.backend} and {list(self.backend_models)}"
+            )
+        has_none = self.directory is None and self.config is None
+        if (self.directory is None) == (self.config is None) and not (has_none and self.backend):
             raise ValueError(
                 "A server takes a directory of models or a models.config, one of the two. "
                 f"Received: directory={self.directory}, config={self.config}"
@@ -84,8 +102,10 @@ class ServerOptions:
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}")
         if self.num_threads is not None and self.num_threads < 1:
             raise ValueError(f"num_threads must be positive. Received: {self.num_threads}")
-        if self.rest_seconds is not None and not self.rest_seconds > 0:
-            raise ValueError(f"rest_seconds must be positive. Received: {self.rest_seconds}")
+        for name in ("rest_seconds", "completion_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ValueError(f"{name} must be positive. Received: {seconds}")
         if not self.drain_seconds >= 0:
             raise ValueError(f"drain_seconds must not be negative. Received: {self.drain_seconds}")
         if self.token is not None and not self.token.strip():

@@ -48,6 +48,8 @@ def choose(engine: str, options: ServerOptions, op_libraries: Sequence[pathlib.P
         reasons.append("it knows no token")
     if options.tls_certificate is not None:
         reasons.append("it has TLS on one of its ports alone")
+    if options.aliases or options.backend is not None:
+        reasons.append("it knows no completions")
     if op_libraries:
         reasons.append("it loads no operations")
     if 0 in (options.port, options.rest_port):

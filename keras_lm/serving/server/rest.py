@@ -6,6 +6,8 @@ TensorFlow Serving already understands.
 """
 
 import asyncio
+import dataclasses
+import json
 import re
 import urllib.parse
 from typing import Any
@@ -18,9 +20,11 @@ from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb
 
 from keras_lm.serving.server import bearer_token, examples, json_examples, json_tensors, json_text
 from keras_lm.serving.server.bodies import Bodies, TooLargeError, until_gone
+from keras_lm.serving.server.completions.models import Models
 from keras_lm.serving.server.inference import Inference
 from keras_lm.serving.server.model_answers import metadata, status
 from keras_lm.serving.server.repository import Repository, Wish
+from keras_lm.serving.server.request_time import seconds_of
 from keras_lm.serving.server.servable import Servable
 from keras_lm.serving.server.signature import DEFAULT
 from keras_lm.serving.server.statuses import (
@@ -51,6 +55,7 @@ class Rest:
         token: what each must carry. None: nothing.
         seconds: the longest time for an answer; a request may ask for less in the header
             `X-Request-Timeout`, in seconds. None: any time.
+        models: what OpenAI's interface tells of models.
     """
 
     def __init__(
@@ -61,7 +66,9 @@ class Rest:
         bodies: Bodies,
         token: str | None,
         seconds: float | None,
+        models: Models,
     ) -> None:
+        self._models = models
         self._repository, self._inference = repository, inference
         self._traffic, self._bodies = traffic, bodies
         self._token, self._seconds = token, seconds
@@ -93,7 +100,7 @@ class Rest:
             if found is None:
                 raise malformed
             wish, method = _wish(found), found["method"].lower()
-            seconds = self._time(request)
+            seconds = seconds_of(request, self._seconds)
             body = await self._bodies.read(request, call, seconds)
             work = self._ask(wish, method, body, call, seconds)
             return await until_gone(request, work)
@@ -109,7 +116,7 @@ class Rest:
             call.method = "GetModelMetadata"
             return self._metadata(wish, call)
         call.method = "GetModelStatus"
-        return _as_json(status(self._repository, wish))
+        return self._status(wish)
 
     async def _ask(
         self, wish: Wish, method: str, body: bytes, call: Call, seconds: float | None
@@ -173,19 +180,18 @@ class Rest:
             + b"}\n}\n"
         )
 
-    def _time(self, request: Request) -> float | None:
-        asked = request.headers.get("x-request-timeout")
-        if asked is None:
-            return self._seconds
-        try:
-            seconds = float(asked)
-        except ValueError:
-            seconds = -1.0
-        if not 0 < seconds < float("inf"):
-            raise invalid(
-                f"X-Request-Timeout must be a positive number of seconds. Received: {asked}"
-            )
-        return seconds if self._seconds is None else min(seconds, self._seconds)
+    def _status(self, wish: Wish) -> bytes:
+        """The versions of a model; of all of them, with what OpenAI's interface tells too."""
+        is_whole = wish.version is None and wish.label is None
+        name = self._models.behind(wish.name) if is_whole else wish.name
+        if is_whole and self._models.is_elsewhere(name):
+            return json.dumps(self._models.document(wish.name)).encode()
+        found = _as_json(status(self._repository, dataclasses.replace(wish, name=name)))
+        if not is_whole:
+            return found
+        # The same path, with clients of both kinds: each looks for its own fields.
+        told = json.dumps(self._models.document(wish.name)).encode()
+        return found.rstrip().removesuffix(b"}").rstrip() + b",\n " + told[1:-1] + b"\n}\n"
 
 
 def _wish(found: re.Match[str]) -> Wish:

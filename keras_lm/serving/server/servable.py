@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.serving.audit.graph_file import read_meta_graph
+from keras_lm.serving.server.completions.state_graph import StateGraph, states_in
 from keras_lm.serving.server.operations import refused_operations
 from keras_lm.serving.server.signature import signatures_of
 from keras_lm.serving.server.statuses import Code, ServingError, invalid
@@ -36,6 +37,7 @@ class Servable:
     Attributes:
         signatures: `Signature` by name.
         definitions: `signature_def` as it stands in the file.
+        states: what an engine runs, or None: it is no export that streams.
 
     Raises:
         ServingError: there is no SavedModel, or it is one that is refused.
@@ -66,11 +68,15 @@ class Servable:
                 "A SavedModel must have operations of TensorFlow alone, or of libraries that the "
                 f"server was started with. Received: {', '.join(unknown)}",
             )
+        self.states: StateGraph | None
         self.definitions = dict(meta_graph.signature_def)
         self.signatures = signatures_of(self.definitions)
+        graph = _graph(meta_graph)
+        self.states = states_in(graph, self.definitions)
+        graph.finalize()
         self._in_use = 0
         self._unused = threading.Condition()
-        self._session: tf.compat.v1.Session | None = _session(meta_graph, path, num_threads)
+        self._session: tf.compat.v1.Session | None = _session(graph, meta_graph, path, num_threads)
 
     def run(
         self,
@@ -146,11 +152,16 @@ def _read(path: pathlib.Path) -> Any:
     return meta_graph
 
 
-def _session(meta_graph: Any, path: pathlib.Path, num_threads: int | None) -> tf.compat.v1.Session:
+def _graph(meta_graph: Any) -> tf.Graph:
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(meta_graph.graph_def, name="")
-    graph.finalize()
+    return graph
+
+
+def _session(
+    graph: tf.Graph, meta_graph: Any, path: pathlib.Path, num_threads: int | None
+) -> tf.compat.v1.Session:
     config = tf.compat.v1.ConfigProto(
         allow_soft_placement=True,
         intra_op_parallelism_threads=num_threads or 0,
