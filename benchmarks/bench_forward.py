@@ -6,8 +6,8 @@ Float32, random weights; ours without XLA, as an export computes. Each peer is a
 with all cores; they take turns within a round. Ratios are theirs over ours, by round: above 1 this
 package is faster. The share of the peak is the arithmetic of the matrix products over the time, by
 the speed of a product of 2,048 x 2,048 matrices in the same round.
-Writes `benchmarks/results/forward-<date>.json`. About three minutes, and 4 GB. What is not
-installed is skipped.
+Writes `benchmarks/results/forward-<date>.json`, with a profile of this package. About three
+minutes, and 4 GB. What is not installed is skipped.
 """
 
 import argparse
@@ -44,6 +44,7 @@ def main() -> None:
     races.show("BERT-base forward, 8 x 128", report["forward"])
     for peer in (*peers.values(), gauge):
         peer.end()
+    report["profile"] = races.profile(step_peers.profile_of, step_peers.ours_forward, SHAPE)
     races.write("forward", report)
 
 

@@ -8,7 +8,7 @@ next one. Torch gathers the masked positions before its head, as this package do
 `BertForMaskedLM` alone would compute logits everywhere. Each peer is a process of its own with all
 cores; they take turns within a round. Ratios are theirs over ours, by round: above 1 this package
 is faster. The share of the peak counts three times the products of a forward pass. Memory is the
-most that each process held.
+most that each process held. The profile is of this package without XLA.
 Writes `benchmarks/results/train-<date>.json`, unless models are chosen. About eight minutes, and 10
 GB. What is not installed is skipped.
 """
@@ -52,6 +52,7 @@ def main() -> None:
         "rounds": args.rounds,
         "shape": SHAPE._asdict(),
         "steps": {},
+        "profiles": {},
     }
     for name in args.models:
         peers = races.start(peers_of(MODELS[name]))
@@ -60,6 +61,9 @@ def main() -> None:
         races.show(f"a step of {name}", found)
         for peer in peers.values():
             peer.end()
+        report["profiles"][name] = races.profile(
+            step_peers.profile_of, step_peers.ours_training, SHAPE, MODELS[name], False
+        )
     gauge.end()
     if args.models == list(MODELS):
         races.write("train", report)

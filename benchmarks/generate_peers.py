@@ -16,7 +16,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-import generate_profile
+import operation_profile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -270,7 +270,7 @@ class Peer:
         return answer
 
     def profile(self, case: Case) -> dict[str, Any]:
-        """Where the time of a case goes, see `generate_profile`; an error as what it says."""
+        """Where the time of a case goes, see `operation_profile`; an error as what it says."""
         try:
             return self.ask(case, PROFILE)
         except Exception as error:
@@ -293,7 +293,7 @@ def _serve(name: str, pipe: Connection) -> None:
         try:
             if PROFILE in asked:
                 case = asked[0]
-                pipe.send(generate_profile.profile(lambda case=case: act(case), case.new_tokens))
+                pipe.send(operation_profile.profile(lambda case=case: act(case), case.new_tokens))
             else:
                 pipe.send(_seconds(act, *asked) if asked else act())
         except Exception as error:

@@ -70,6 +70,14 @@ def race(peers: dict[str, Peer], gauge: Peer, rounds: int, repeats: int, gigaflo
     }
 
 
+def profile(prepare: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+    """The answer of a peer that is asked once and ended."""
+    peer = Peer(prepare, *arguments)
+    found: dict[str, Any] = peer.ask()
+    peer.end()
+    return found
+
+
 def show(title: str, result: dict) -> None:
     """Prints a race."""
     print(f"{title}: peak {result['peak_gigaflops_per_s']['median']:.0f} GFLOP/s")

@@ -17,6 +17,15 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 Seconds = Callable[..., float]
 
 
+def profile_of(prepare: Callable[..., Seconds], *arguments: Any) -> Callable[[], dict]:
+    """Which operations the time of a peer's steps goes into, see `operation_profile`."""
+    import operation_profile
+
+    act = prepare(*arguments)
+    act(2)
+    return lambda: operation_profile.profile(lambda: act(2), 2)
+
+
 class Shape(NamedTuple):
     """Sizes of a model and of its batch; feed-forward layers are four times as wide as D."""
 

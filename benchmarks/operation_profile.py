@@ -1,4 +1,4 @@
-"""Which operations of TensorFlow a generated token's time goes into, for `bench_generate.py`."""
+"""Which operations of TensorFlow the time of a token, a step or a pass goes into."""
 
 import collections
 import pathlib
@@ -11,19 +11,19 @@ from typing import Any
 _EVERY_OPERATION = 3
 
 
-def profile(call: Callable[[], Any], tokens: int, kinds: int = 20) -> dict[str, Any]:
+def profile(call: Callable[[], Any], number: int, kinds: int = 20) -> dict[str, Any]:
     """Profiles a call that has been warmed up.
 
     Args:
         call: what is profiled.
-        tokens: that one row gets by it.
+        number: of the tokens of a row, or steps, or passes, in the call.
         kinds: how many kinds of operations are listed.
 
     Returns:
-        `ms_per_token`, of the call while it is profiled; `operations`, for each kind, the dearest
-        first, its milliseconds in all threads and how often it ran, both for each token; `others`,
-        the milliseconds of all other kinds. What `ms_per_token` is more than all of them is between
-        operations. Both hold the prompt's pass too.
+        Of each of that number: `ms`, while it is profiled; `operations`, for each kind, the dearest
+        first, its milliseconds in all threads and how often it ran; `others`, the milliseconds of
+        all other kinds. What `ms` is more than all of them is between operations; where it is less,
+        several ran at a time. Of generated tokens they hold the prompt's pass too.
     """
     import tensorflow as tf
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
@@ -53,13 +53,13 @@ def profile(call: Callable[[], Any], tokens: int, kinds: int = 20) -> dict[str, 
                     ran[kind] += 1
     dearest = sorted(spent, key=lambda kind: -spent[kind])
     return {
-        "ms_per_token": round(1e3 * seconds / tokens, 3),
+        "ms": round(1e3 * seconds / number, 3),
         "operations": {
             kind: {
-                "ms": round(spent[kind] / tokens, 4),
-                "times": round(ran[kind] / tokens, 1),
+                "ms": round(spent[kind] / number, 4),
+                "times": round(ran[kind] / number, 1),
             }
             for kind in dearest[:kinds]
         },
-        "others": round(sum(spent[kind] for kind in dearest[kinds:]) / tokens, 4),
+        "others": round(sum(spent[kind] for kind in dearest[kinds:]) / number, 4),
     }
