@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_lm.data import checks
+from keras_lm.data.batching import Batching
 from keras_lm.data.bucket_pipeline import BucketPipeline
-from keras_lm.data.buckets import divide_rows
 from keras_lm.data.label_values import LabelReader
 from keras_lm.data.labelled_texts import read_labelled, reader_of
 from keras_lm.data.packed_rows import RowTables, pack_rows
@@ -95,13 +95,10 @@ def classification(
             separator.
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
-    seed = checks.seed(seed)
-    start_step = checks.integer("start_step", start_step, 0)
-    batch_size = checks.integer("batch_size", batch_size, 1)
+    batching = Batching(
+        batch_size, num_buckets, batch_multiple, drop_remainder, seed, start_step, shuffle
+    ).checked()
     sequence_length = checks.integer("sequence_length", sequence_length, 1)
-    num_buckets = checks.integer("num_buckets", num_buckets, 1)
-    batch_multiple = checks.integer("batch_multiple", batch_multiple, 1)
-    checks.multiple(batch_size, batch_multiple)
     tokenizer = checks.tokenizer(tokenizer)
     reader = reader_of(rows, labels, problem, label, label_names, label_separator)
     _check_class_weights(class_weights, reader)
@@ -123,15 +120,7 @@ def classification(
         values = [label_R] if weight_R is None else [label_R, weight_R]
         return tables.batch(row_B, length), *(tf.gather(value, row_B) for value in values)
 
-    pipeline = BucketPipeline(
-        batch,
-        buckets=divide_rows(packed.lengths, batch_size=batch_size, num_buckets=num_buckets),
-        seed=seed,
-        shuffle=shuffle,
-        drop_remainder=drop_remainder,
-        batch_multiple=batch_multiple,
-        start_step=start_step,
-    )
+    pipeline = batching.pipeline(batch, packed.lengths)
     pipeline.num_rows, pipeline.num_cut = len(found.texts), int(packed.cut.sum())
     pipeline.dropped = found.dropped
     return pipeline

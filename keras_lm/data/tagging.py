@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from keras_lm.data import checks
+from keras_lm.data.batching import Batching
 from keras_lm.data.bucket_pipeline import BucketPipeline
-from keras_lm.data.buckets import divide_rows
 from keras_lm.data.packed_rows import RowTables
 from keras_lm.data.rows import padded
 from keras_lm.data.table_rows import Files, Values
@@ -76,13 +76,10 @@ def tagging(
             none of `labels`, with its file and line.
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
-    seed = checks.seed(seed)
-    start_step = checks.integer("start_step", start_step, 0)
-    batch_size = checks.integer("batch_size", batch_size, 1)
+    batching = Batching(
+        batch_size, num_buckets, batch_multiple, drop_remainder, seed, start_step, shuffle
+    ).checked()
     sequence_length = checks.integer("sequence_length", sequence_length, 1)
-    num_buckets = checks.integer("num_buckets", num_buckets, 1)
-    batch_multiple = checks.integer("batch_multiple", batch_multiple, 1)
-    checks.multiple(batch_size, batch_multiple)
     tokenizer = checks.tokenizer(tokenizer)
     sentences = read_sentences(files, rows, labels, word=word, tag=tag)
     found = label_words(sentences, tokenizer, labels, sequence_length)
@@ -95,14 +92,6 @@ def tagging(
         label_BT, _ = padded(label_N, *tables.spans(row_B), length, IGNORED)
         return tables.batch(row_B, length), label_BT
 
-    pipeline = BucketPipeline(
-        batch,
-        buckets=divide_rows(found.rows.lengths, batch_size=batch_size, num_buckets=num_buckets),
-        seed=seed,
-        shuffle=shuffle,
-        drop_remainder=drop_remainder,
-        batch_multiple=batch_multiple,
-        start_step=start_step,
-    )
+    pipeline = batching.pipeline(batch, found.rows.lengths)
     pipeline.num_rows, pipeline.num_cut = len(sentences), int(found.rows.cut.sum())
     return pipeline
