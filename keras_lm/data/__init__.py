@@ -8,7 +8,9 @@ from keras_lm.data.pipeline import Pipeline as Pipeline
 from keras_lm.data.prepare import prepare as prepare
 from keras_lm.data.prepare_on_beam import prepare_on_beam as prepare_on_beam
 from keras_lm.data.prepared import Prepared as Prepared
+from keras_lm.data.question_answering import question_answering as question_answering
 from keras_lm.data.seq2seq import seq2seq as seq2seq
+from keras_lm.data.similarity import similarity as similarity
 from keras_lm.data.splitting import Split as Split
 from keras_lm.data.splitting import split_by_hash as split_by_hash
 from keras_lm.data.table_rows import read_rows as read_rows
@@ -26,8 +28,10 @@ __all__ = [
     "masked_lm",
     "prepare",
     "prepare_on_beam",
+    "question_answering",
     "read_rows",
     "seq2seq",
+    "similarity",
     "split_by_hash",
     "summarization",
     "tagging",
