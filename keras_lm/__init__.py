@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from keras_lm.serving.exporting import export as export
     from keras_lm.tasks.evaluating import evaluate as evaluate
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
+    from keras_lm.tasks.search_index import SearchIndex as SearchIndex
     from keras_lm.tasks.summarizer import Summarizer as Summarizer
     from keras_lm.tasks.text_classifier import TextClassifier as TextClassifier
+    from keras_lm.tasks.text_embedder import TextEmbedder as TextEmbedder
     from keras_lm.tasks.token_classifier import TokenClassifier as TokenClassifier
     from keras_lm.tasks.translator import Translator as Translator
 
@@ -45,8 +47,10 @@ _HOME = {
     "GPT": "models.gpt",
     "QuestionAnswering": "tasks.question_answering",
     "RoBERTa": "models.roberta",
+    "SearchIndex": "tasks.search_index",
     "Summarizer": "tasks.summarizer",
     "TextClassifier": "tasks.text_classifier",
+    "TextEmbedder": "tasks.text_embedder",
     "TokenClassifier": "tasks.token_classifier",
     "Transformer": "models.transformer",
     "Translator": "tasks.translator",

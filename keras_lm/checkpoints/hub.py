@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_lm.checkpoints.companions import TOKENIZER_FILES
 from keras_lm.checkpoints.config import CONFIG, GENERATION
+from keras_lm.checkpoints.embedding_modules import FILES, MODULES
 from keras_lm.checkpoints.opening import HDF5, PICKLE, REFUSES_PICKLE
 from keras_lm.checkpoints.safetensors_files import INDEX, read_index
 from keras_lm.checkpoints.safetensors_writing import SINGLE
@@ -46,6 +47,9 @@ def download(name: str) -> pathlib.Path:
         )
     for file in (GENERATION, *TOKENIZER_FILES):
         repository.fetch(file)
+    if repository.fetch(MODULES):
+        for file in FILES:
+            repository.fetch(file)
     _fetch_weights(repository)
     return config.parent
 

@@ -57,7 +57,8 @@ def load(
     `...ForQuestionAnswering` give a task on the model: `TextClassifier`, `TokenClassifier`,
     `QuestionAnswering`, with the labels and the problem type of config.json. A saved `Translator`
     or `Summarizer` comes back as one; `task="translation"` or `"summarization"` makes one of any
-    encoder and decoder.
+    encoder and decoder. What sentence-transformers wrote, with a
+    modules.json, gives a `TextEmbedder`.
 
     Every tensor is used or named in a warning; every field of config.json that changes the
     computation is honoured, or refused by name.
@@ -67,7 +68,8 @@ def load(
         task: a head or several ("masked_lm", "causal_lm", ...) to load instead of those that
             config.json names; "backbone": none of them; "text_classification",
             "token_classification" or "question_answering": a task, which gets a new head, and a
-            warning that it must be trained, where nothing has one. None: as config.json says.
+            warning that it must be trained, where nothing has one; "text_embedding": the mean of
+            the hidden states, where no file says otherwise. None: as config.json says.
         dtype: of the model, as Keras names it ("bfloat16", "mixed_float16", ...), whatever that of
             the file is. None: the global one, which is float32 by default.
         labels: names of a task's classes, or their number, where config.json has none but LABEL_0

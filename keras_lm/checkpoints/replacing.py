@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from typing import Any
 
 JOURNAL = ".keras_lm-save.json"
 _FOLDER = ".keras_lm-save-"
@@ -34,7 +35,8 @@ def replace_files(
 
     Args:
         directory: where to.
-        files: names, each with a function that writes the file to the path it is given.
+        files: names, each with a function that writes the file to the path it is given. A name may
+            have one folder before it.
         stale: says of other files of the directory whether they go when the new ones come.
 
     Raises:
@@ -48,6 +50,7 @@ def replace_files(
     try:
         names = []
         for name, write in files:
+            (folder / name).parent.mkdir(exist_ok=True)
             write(folder / name)
             _flush(folder / name)
             names.append(name)
@@ -92,6 +95,7 @@ def finish_interrupted(directory: pathlib.Path) -> None:
     journal = _checked(directory, text)
     folder = directory / journal["folder"]
     for name in journal["files"]:
+        (directory / name).parent.mkdir(exist_ok=True)
         # It may be there already: from the interrupted process, or another reader's.
         with contextlib.suppress(FileNotFoundError):
             os.replace(folder / name, directory / name)
@@ -106,16 +110,24 @@ def _checked(directory: pathlib.Path, text: str) -> dict:
     """Reads a journal; it is a file like any other, so nothing outside the directory is touched."""
     try:
         journal = json.loads(text)
-        names = [journal["folder"], *journal["files"], *journal["removed"]]
-        plain = all(isinstance(name, str) and pathlib.Path(name).name == name for name in names)
+        names = [journal["folder"], *journal["removed"]]
+        plain = all(map(_is_plain, names)) and all(
+            all(map(_is_plain, name.split("/"))) and name.count("/") < 2
+            for name in journal["files"]
+        )
         if plain and journal["folder"].startswith(_FOLDER):
             return journal
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise ValueError(
         f"{JOURNAL} is written while a model is saved, and names files beside it. "
         f"Received: {directory / JOURNAL} with {text!r:.200}"
     )
+
+
+def _is_plain(name: Any) -> bool:
+    """Says whether it is a name of a file or a folder, and no way to one elsewhere."""
+    return isinstance(name, str) and name != ".." and pathlib.Path(name).name == name
 
 
 def _flush(path: pathlib.Path) -> None:

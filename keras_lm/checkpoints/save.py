@@ -15,6 +15,7 @@ from keras_lm.checkpoints.companions import (
     is_tokenizer_file,
 )
 from keras_lm.checkpoints.config import CONFIG
+from keras_lm.checkpoints.embedding_modules import MODULES, module_files
 from keras_lm.checkpoints.families import architecture_of, family_of_model
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.lora import ADAPTER_CONFIG, adapter_files, is_adapter_directory
@@ -23,7 +24,7 @@ from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
 from keras_lm.checkpoints.task_heads import task_fields, travelling
 from keras_lm.checkpoints.transfer import tensors_to_write
-from keras_lm.tasks import Task
+from keras_lm.tasks import Task, TextEmbedder
 
 # Arguments that say how a model is used here, not what it is.
 _NOT_SIZES = ("heads", "tokenizer", "name", "dtype", "trainable", "embedding")
@@ -41,7 +42,8 @@ def save(
 
     What a Hugging Face architecture can say is saved as that architecture, with its names; the rest
     in the same layout with `model_type: keras_lm_...`. What `load` found beside the weights is
-    written back: `id2label`, special ids, generation_config.json, the tokenizer as it came.
+    written back: `id2label`, special ids, generation_config.json, the tokenizer as it came. Beside
+    a `TextEmbedder` there is what sentence-transformers reads: modules.json, 1_Pooling/config.json.
 
     Of a model behind `add_lora` what was trained alone is written, in PEFT's format:
     adapter_config.json, which names the directory that the model was loaded from, and
@@ -85,7 +87,9 @@ def save(
     replaced = any(is_tokenizer_file(name) for name in companions)
 
     def stale(name: str) -> bool:
-        return is_weight_file(name) or (replaced and is_tokenizer_file(name))
+        # `load` takes what has modules.json for an embedder.
+        is_tokenizers = replaced and is_tokenizer_file(name)
+        return is_weight_file(name) or is_tokenizers or name == MODULES
 
     replace_files(directory, _files(model, family, companions, dtype, max_shard_size), stale)
     return directory
@@ -144,6 +148,9 @@ def _files(
     if model.has_lora:
         yield from adapter_files(model, dtype)
         return
+    embeds = isinstance(model, TextEmbedder)
+    if embeds:
+        yield from module_files(model)
     # A bare Transformers model has no prefix; its heads' models have.
-    with_prefix = bool(model.heads)
+    with_prefix = bool(model.heads) and not embeds
     yield from weight_files(tensors_to_write(model, family, with_prefix, dtype), max_shard_size)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_lm.checkpoints.config import Config
+from keras_lm.checkpoints.embedding_modules import MODULES, embedder_options
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.label_fields import LABEL_FIELDS, label_fields, labels_of, problem_of
 from keras_lm.checkpoints.matching import names_in
@@ -34,6 +35,16 @@ _LAST = {
 TARGET_TASKS = ("translation", "summarization")
 TASK_FIELD = "keras_lm_task"
 _TARGET_ENDING = "ForConditionalGeneration"
+_PARAMS = "task_specific_params"
+_ANSWERING = (
+    "max_answer_length",
+    "no_answer_threshold",
+    "max_question_length",
+    "stride",
+    "max_windows",
+)
+# A model without a head, and what stands in files of its own.
+_EMBEDDING = "text_embedding"
 _WITH_LABELS = ("text_classification", "token_classification")
 
 
@@ -61,8 +72,13 @@ class TaskHead:
 
     def on(self, model: Any, path: pathlib.Path) -> Task:
         """Makes the task of a model that has learnt, with a head that has not, and says so."""
-        task = TASKS[self.name](model, **self.options)
+        options = dict(self.options)
+        if "max_length" in options:
+            options["max_length"] = min(options["max_length"], model.max_length)
+        task = TASKS[self.name](model, **options)
         task.build()
+        if self.name == _EMBEDDING:
+            return task  # It has no weights of its own.
         warnings.warn(
             f"{path} has no head for {self.name}: it is new and has to be trained.", stacklevel=2
         )
@@ -96,18 +112,20 @@ def task_head(
         return None
     if wanted in TARGET_TASKS:
         return _target_head(family, config, file, wanted)
-    if _LAST[wanted] not in family.names:
+    if wanted == _EMBEDDING and own in (None, _EMBEDDING):
+        return TaskHead(wanted, embedder_options(config.path.parent), trained=False)
+    if wanted != _EMBEDDING and _LAST[wanted] not in family.names:
         raise ValueError(
             f"A {family.title} must be loaded for another task. Received: task={wanted!r}"
         )
-    if own not in (None, wanted):
+    if own not in (None, _EMBEDDING, wanted):
         config.refuse(
             "architectures",
             f"What was trained for {own} has no head for {wanted}; load it with "
             f'task="backbone" for a new {TASKS[wanted].__name__}.',
         )
     last = family.names_of(f"{_LAST[wanted]}kernel")[0]
-    if own is None and (named or last not in names_in(file)):
+    if own in (None, _EMBEDDING) and (named or last not in names_in(file)):
         return new_head(family, config, wanted, labels)
     names = None
     if wanted in _WITH_LABELS:
@@ -122,7 +140,10 @@ def task_of(family: Family, config: Config) -> str | None:
         return said["name"]
     named = config.get("architectures", None)
     first = str(named[0]) if isinstance(named, list) and named else ""
-    return ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+    own = ENDINGS.get(first.removeprefix("TF").removeprefix(family.title))
+    if own is None and (config.path.parent / MODULES).is_file():
+        return _EMBEDDING
+    return own
 
 
 def _target_head(family: Family, config: Config, file: TensorFile, name: str) -> TaskHead:
@@ -214,6 +235,8 @@ def _options(
     if name in TARGET_TASKS:
         return target_options(config)
     options: dict[str, Any] = {} if labels is None else {"labels": labels}
+    if name == "question_answering":
+        options |= _answering(config)
     if name == "text_classification":
         options["problem"] = problem_of(config, len(labels or ()))
     field = family.dropouts.get(name)
@@ -222,14 +245,27 @@ def _options(
     return options
 
 
+def _answering(config: Config) -> dict[str, Any]:
+    """How strings are answered; Transformers leaves a task's own numbers alone."""
+    params = config.get(_PARAMS, None)
+    own = params.get("question_answering") if isinstance(params, dict) else None
+    if not isinstance(own, dict):
+        return {}
+    return {name: own[name] for name in _ANSWERING if name in own}
+
+
 def task_fields(family: Family, task: Task) -> dict[str, Any]:
     """Gives the fields of config.json that say what a task is."""
     (name,) = (name for name, kind in TASKS.items() if type(task) is kind)
     if name in TARGET_TASKS:
         said = {"name": name, **task.decoding}
         return {"architectures": [family.title + _TARGET_ENDING], TASK_FIELD: said}
+    if name == _EMBEDDING:
+        return {"architectures": [f"{family.title}Model"]}
     (ending,) = (ending for ending, named in ENDINGS.items() if named == name)
     fields: dict[str, Any] = {"architectures": [family.title + ending]}
+    if name == "question_answering":
+        fields[_PARAMS] = {name: {option: getattr(task, option) for option in _ANSWERING}}
     if hasattr(task, "labels"):
         fields |= label_fields(task.labels, getattr(task, "problem", None))
     if name in family.dropouts:

@@ -23,12 +23,21 @@ from keras_lm.serving.signatures import (
     fill_mask_signatures,
     find_replaced_signatures,
     generation_signatures,
+    question_answering_signatures,
+    search_signatures,
     target_signatures,
     text_classifier_signatures,
+    text_embedder_signatures,
     text_to_text_signatures,
     token_classifier_signatures,
 )
-from keras_lm.tasks import TextClassifier, TokenClassifier
+from keras_lm.tasks import (
+    QuestionAnswering,
+    SearchIndex,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+)
 from keras_lm.tasks.target_task import TargetTask
 from keras_lm.training import LanguageModel
 
@@ -36,7 +45,7 @@ _NEVER_CHANGED = "A version is never changed."
 
 
 def export(
-    model: LanguageModel,
+    model: LanguageModel | SearchIndex,
     directory: str | os.PathLike,
     *,
     version: int | None = None,
@@ -87,6 +96,14 @@ def export(
     | of a token classifier | | |
     | `serving_default` | `text` | `entities`, `types`, `starts`, `ends`, `scores`, `count`, ... |
     | `tag_ids` | `token_ids`, `lengths` | `tags`, `scores`, `count`, `status` |
+    | of a text embedder | | |
+    | `serving_default` | `text` | `embedding`, `status` |
+    | `embed_ids` | `token_ids`, `lengths` | the same |
+    | of question answering | | |
+    | `serving_default` | `question`, `context` | `answer`, `score`, `start`, `end`, `status` |
+    | of an index of texts | | |
+    | `serving_default` | `text` | `texts`, `scores`, `status` |
+    | `search_ids` | `token_ids`, `lengths` | the same |
     | of a translator | | |
     | `serving_default` | `text` | `translation`, `count`, `status`; decoded as the task says |
     | `score` | `text`, `target` | the fields of `Scores`, `status` |
@@ -112,17 +129,22 @@ def export(
     regression has one number. Of a token classifier `entities` and `types` are string `(B, M)`,
     `starts` and `ends`, in characters, int32 `(B, M)`,
     `scores` float32 `(B, M)`; `tags` string `(B, T)`.
+    `embedding` is float32 `(B, D)`. `answer` is string `(B,)`, `score` float32 `(B,)`, its
+    probability, `start` and `end` int32 `(B,)`, in characters; "" and -1 where the context has no
+    answer. Of an index `texts` are string `(B, k)`, the most alike first, `scores` float32 `(B,
+    k)`, their cosines.
 
     No row can make a request fail: options are brought into range, what is too long is cut, and
     `status` says so, see `keras_lm.models.limits` and `keras_lm.generation.Status`. 0: as asked.
 
     Args:
-        model: a built model with a tokenizer and a head. With several, the first one of
-            `"masked_lm"`, `"replaced_token"` and `"causal_lm"` answers. LoRA's adapters are added
-            to the kernels, see `merge_lora`.
+        model: a built model with a tokenizer and a head, or a `SearchIndex`. With several heads
+            the first one of `"masked_lm"`, `"replaced_token"` and `"causal_lm"` answers. LoRA's
+            adapters are added to the kernels, see `merge_lora`.
         directory: one directory for all versions of the model.
         version: a positive number. None: the highest that is there and 1.
-        top_k: of a masked LM, how many fillings of each mask to answer.
+        top_k: of a masked LM, how many fillings of each mask to answer; of an index, how many
+            texts.
         max_new_tokens: how many tokens `serving_default` generates at most. None: 50, or of an
             encoder and a decoder 50 more than the text has; but as many as the model has room for.
         pairs: of a text classifier, whether it takes pairs of texts. Then in rows of ids what
@@ -159,7 +181,7 @@ def export(
         "stop": as_stops(stop, "prompts", is_text=True),
         "return_scores": return_scores,
     }
-    if getattr(model, "has_lora", False):
+    if isinstance(model, LanguageModel) and model.has_lora:
         model = model.merge_lora()
     signatures = signatures_of(model, **options)
     if not all(isinstance(size, int) and size > 0 for size in warmup_batch_sizes):
@@ -218,7 +240,7 @@ def _next_version(directory: pathlib.Path) -> int:
 
 
 def signatures_of(
-    model: LanguageModel,
+    model: LanguageModel | SearchIndex,
     *,
     top_k: int,
     max_new_tokens: int | None,
@@ -251,7 +273,7 @@ def signatures_of(
         stop=tuple(as_stops(stop, "prompts", is_text=True)),
         scores=return_scores,
     )
-    if not isinstance(model, LanguageModel):
+    if not isinstance(model, LanguageModel | SearchIndex):
         raise ValueError(f"export takes a model of keras_lm. Received: {type(model).__name__}")
     if not model.built:
         raise ValueError("A model has no weights before it is built. Received: an unbuilt model")
@@ -285,6 +307,16 @@ def signatures_of(
         return text_classifier_signatures(model, model.require_tokenizer("export()"), pairs)
     if isinstance(model, TokenClassifier):
         return token_classifier_signatures(model, model.require_tokenizer("export()"))
+    if isinstance(model, SearchIndex):
+        if not 1 <= top_k <= len(model):
+            raise ValueError(
+                f"top_k must be in 1 .. {len(model)}, the texts of the index. Received: {top_k}"
+            )
+        return search_signatures(model, model.tokenizer, top_k)
+    if isinstance(model, QuestionAnswering):
+        return question_answering_signatures(model, model.require_tokenizer("export()"))
+    if isinstance(model, TextEmbedder):
+        return text_embedder_signatures(model, model.require_tokenizer("export()"))
     if "masked_lm" in model.heads:
         tokenizer = model.require_tokenizer("export()")
         if not 1 <= top_k <= tokenizer.vocab_size:
@@ -308,8 +340,8 @@ def signatures_of(
         _check_structure(structure, tokenizer.vocab_size)
         return text_to_text_signatures(model, tokenizer, max_new_tokens, structure, early_stopping)
     raise ValueError(
-        'What can be exported is a TextClassifier or a TokenClassifier, or has a head "masked_lm", '
-        '"replaced_token", "causal_lm" or "seq2seq". '
+        "What can be exported is a task, a SearchIndex, or has a "
+        'head "masked_lm", "replaced_token", "causal_lm" or "seq2seq". '
         f"Received: heads={model.heads}"
     )
 

@@ -20,8 +20,11 @@ from keras_lm.models.pair_scoring import PairScorer
 from keras_lm.models.scoring import TextScorer
 from keras_lm.models.text_generation import TextGenerator
 from keras_lm.models.text_to_text import TextToText
+from keras_lm.tasks.text_answers import TextAnswers
+from keras_lm.tasks.text_embeddings import TextEmbeddings
 from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_labels import TextLabels
+from keras_lm.tasks.text_search import TextSearch
 from keras_lm.tasks.text_targets import TextTargets
 
 Tensor = Any
@@ -272,6 +275,53 @@ def token_classifier_signatures(model: Any, tokenizer: Any) -> Signatures:
         return entities.of_ids(token_ids, lengths)
 
     return {"serving_default": find_entities, "tag_ids": tag_ids}
+
+
+def text_embedder_signatures(model: Any, tokenizer: Any) -> Signatures:
+    """Signatures of a text embedder."""
+    embeddings = made_once(TextEmbeddings, model, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def embed(text: Tensor) -> dict[str, Tensor]:
+        return embeddings.of_text(text)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def embed_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return embeddings.of_ids(token_ids, lengths)
+
+    return {"serving_default": embed, "embed_ids": embed_ids}
+
+
+# What a question is answered with; a threshold is looked for elsewhere.
+_ANSWERED = ("answer", "score", "start", "end", "status")
+
+
+def question_answering_signatures(model: Any, tokenizer: Any) -> Signatures:
+    """The signature of a model that answers questions."""
+    found = made_once(TextAnswers, model, tokenizer)
+    texts = [rows("string", "question"), rows("string", "context")]
+
+    @tf.function(autograph=False, input_signature=texts)
+    def answer(question: Tensor, context: Tensor) -> dict[str, Tensor]:
+        whole = found.in_text(question, context)
+        return {name: whole[name] for name in _ANSWERED}
+
+    return {"serving_default": answer}
+
+
+def search_signatures(index: Any, tokenizer: Any, top_k: int) -> Signatures:
+    """Signatures of an index of texts."""
+    search = made_once(TextSearch, index, tokenizer)
+
+    @tf.function(autograph=False, input_signature=[rows("string", "text")])
+    def find(text: Tensor) -> dict[str, Tensor]:
+        return search.of_text(text, top_k)
+
+    @tf.function(autograph=False, input_signature=ids())
+    def find_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return search.of_ids(token_ids, lengths, top_k)
+
+    return {"serving_default": find, "search_ids": find_ids}
 
 
 def text_to_text_signatures(

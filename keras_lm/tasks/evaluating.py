@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from keras_lm.data.labelled_texts import read_labelled, reader_of
+from keras_lm.data.questions import read_questions
+from keras_lm.data.similar_texts import read_similar
 from keras_lm.data.table_rows import Files, Values
 from keras_lm.data.tagged_sentences import read_sentences
 from keras_lm.data.tags import TagScheme
@@ -13,6 +15,7 @@ from keras_lm.data.text_pairs import read_pairs
 from keras_lm.data.word_labels import label_words
 from keras_lm.models.interface import made_once
 from keras_lm.models.reading import padded
+from keras_lm.tasks.answer_figures import answer_figures, best_threshold
 from keras_lm.tasks.asking import answers
 from keras_lm.tasks.figures import (
     Figures,
@@ -21,9 +24,11 @@ from keras_lm.tasks.figures import (
     label_figures,
     number_figures,
 )
+from keras_lm.tasks.question_answering import QuestionAnswering
 from keras_lm.tasks.summarizer import Summarizer
 from keras_lm.tasks.target_task import TargetTask, cut_of
 from keras_lm.tasks.text_classifier import TextClassifier
+from keras_lm.tasks.text_embedder import TextEmbedder
 from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_figures import summary_figures, translation_figures
 from keras_lm.tasks.token_classifier import TokenClassifier
@@ -44,15 +49,17 @@ def evaluate(
     Every row counts, those that are too long by their start.
 
     Args:
-        model: a built `TextClassifier`, `TokenClassifier`, `Translator` or `Summarizer` with its
-            tokenizer.
+        model: a built `TextClassifier`, `TokenClassifier`, `TextEmbedder`, `QuestionAnswering`,
+            `Translator` or `Summarizer` with its tokenizer.
         files: as `keras_lm.data.classification` takes them; of the others as
-            `keras_lm.data.tagging`, `translation` and `summarization`.
+            `keras_lm.data.tagging`, `similarity` (pairs with scores), `question_answering`,
+            `translation` and `summarization`.
         rows: dicts in place of files, as there.
         batch_size: texts that are read at once. None: 32.
         verbose: 0: no progress bar.
         **reading: how to read the rows, as there: `text`, `text_pair`, `label`, `label_names` and
-            `label_separator`; of tokens `word` and `tag`; of translations `source` and `target`,
+            `label_separator`; of tokens `word` and `tag`; of embeddings `text`, `text_pair` and
+            `score`; of translations `source` and `target`,
             and SacreBLEU's `tokenize`; of summaries `text` and `summary`.
 
     Returns:
@@ -62,6 +69,9 @@ def evaluate(
         of numbers: `spearman`, `pearson`, `root_mean_squared_error`, means over the numbers;
         of tokens: `accuracy` of the words' tags, a word that was not read is wrong; where tags say
         what is outside: `precision`, `recall` and `f1` of the entities, as seqeval counts them;
+        of embeddings: `spearman` and `pearson`, of the cosines and the scores;
+        of questions: `exact_match` and `f1`, shares, as the scripts of SQuAD count them, see
+        `keras_lm.tasks.answer_figures`; where some have no answer, with `best_threshold`;
         of translations `bleu` and `chrf` with SacreBLEU's signatures, `bleu_signature` and
         `chrf_signature`; of summaries `rouge1`, `rouge2` and `rougeL`.
 
@@ -188,9 +198,56 @@ def _targets(
     return texts, read.targets, {"rows": len(found), "cut": sum(map(cut_of, found))}
 
 
+def _evaluate_similarity(
+    model: TextEmbedder,
+    files: Files | None,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+    *,
+    text: str = "text",
+    text_pair: str = "text_pair",
+    score: str = "score",
+) -> Figures:
+    read = read_similar(files, rows, "cosine", text=text, text_pair=text_pair, score=score)
+    # Files of pairs often have a text many times.
+    place = {text: i for i, text in enumerate(dict.fromkeys([*read.texts[0], *read.texts[1]]))}
+    found = model.predict(list(place), batch_size, verbose)
+    sides = np.array([[place[text] for text in side] for side in read.texts])
+    norms = np.linalg.norm(found.vectors, axis=-1, keepdims=True)
+    vectors = (found.vectors / np.maximum(norms, 1e-12))[sides]
+    cosines = np.sum(vectors[0] * vectors[1], axis=-1)
+    figures = number_figures(np.array(read.scores)[:, None], cosines[:, None])
+    kept = {name: figures[name] for name in ("spearman", "pearson")}
+    cut = found.cut[sides].any(axis=0)
+    return {**kept, "rows": len(cosines), "cut": int(cut.sum())}
+
+
+def _evaluate_answers(
+    model: QuestionAnswering,
+    files: Files | None,
+    rows: Iterable[Values] | None,
+    batch_size: int | None,
+    verbose: Any,
+) -> Figures:
+    questions, _ = read_questions(files, rows)
+    texts = [[q.question for q in questions], [q.context for q in questions]]
+    found = answers(model.asked(), texts, batch_size, verbose)
+    truth = [[answer.text for answer in question.answers] for question in questions]
+    figures = answer_figures([answer["answer"].decode() for answer in found], truth)
+    if not all(truth):
+        best = [answer["best"].decode() for answer in found]
+        margins = [float(answer["margin"]) for answer in found]
+        figures |= best_threshold(best, truth, margins)
+    cut = sum(int(answer["status"]) != 0 for answer in found)
+    return {**figures, "rows": len(found), "cut": cut}
+
+
 _BY_KIND: dict[type, Callable[..., Figures]] = {
     TextClassifier: _evaluate_texts,
     TokenClassifier: _evaluate_tags,
+    TextEmbedder: _evaluate_similarity,
+    QuestionAnswering: _evaluate_answers,
     Translator: _evaluate_translations,
     Summarizer: _evaluate_summaries,
 }

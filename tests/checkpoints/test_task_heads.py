@@ -86,6 +86,15 @@ def test_a_task_comes_back_with_its_labels_and_numbers(make, architecture, tmp_p
     assert same_weights(again, task)
 
 
+def test_how_questions_are_answered_comes_back(tmp_path):
+    task = QuestionAnswering(bert(), no_answer_threshold=1.5, stride=7, max_windows=3)
+    config = config_of(save(task, tmp_path))
+    assert config["task_specific_params"]["question_answering"]["stride"] == 7
+    again = load(tmp_path)
+    for name in ("no_answer_threshold", "stride", "max_windows", "max_answer_length"):
+        assert getattr(again, name) == getattr(task, name)
+
+
 def test_a_task_on_encoder_and_decoder_is_one_of_bart(tmp_path):
     model = Transformer(
         20,

@@ -42,6 +42,16 @@ LONG = "x " * 60
 TARGETS = ["assert", "a statement", "x " * 300, ""]
 
 PAIRS = {"text": [*TEXTS, LONG], "text_pair": [*TEXTS[1:], "", "a b"]}
+QUESTIONS = {
+    "question": ["What is it?", "Füße?", "x " * 300, "", "Where?"],
+    "context": [
+        "The assert statement is a statement. " * 9,
+        "Füße (漢字) 🎉 e\u0301, is it?",
+        "Short.",
+        "",
+        "in a loop " * 300,
+    ],
+}
 PAIR_ROWS = {"token_ids": [[2, 4, 9, 3, 8, 3], [2, 4, 3, 7, 0, 0]], "lengths": [6, 4]}
 
 REQUESTS = [
@@ -91,6 +101,11 @@ TASK_REQUESTS = [
     ("pair_classifier", "classify_ids", PAIR_ROWS),
     ("tagger", "serving_default", {"text": [*TEXTS, LONG]}),
     ("tagger", "tag_ids", ROWS),
+    ("embedder", "serving_default", {"text": [*TEXTS, LONG]}),
+    ("embedder", "embed_ids", ROWS),
+    ("search", "serving_default", {"text": [*TEXTS, LONG]}),
+    ("search", "search_ids", ROWS),
+    ("answers", "serving_default", QUESTIONS),
 ]
 
 

@@ -6,7 +6,18 @@ import small_models
 import tensorflow as tf
 from ask_in_a_process import BEAMS, REQUESTS, TASK_REQUESTS, ask_in_another_process
 
-from keras_lm import BERT, ELECTRA, GPT, TextClassifier, TokenClassifier, Transformer, export
+from keras_lm import (
+    BERT,
+    ELECTRA,
+    GPT,
+    QuestionAnswering,
+    SearchIndex,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+    Transformer,
+    export,
+)
 from keras_lm.generation import Rules
 from keras_lm.tokenizers import train_byte_bpe, train_wordpiece
 
@@ -86,6 +97,27 @@ def tagger(bert):
 
 
 @pytest.fixture(scope="session")
+def embedder(bert):
+    model = TextEmbedder(bert)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
+def index(embedder):
+    pytest.importorskip("faiss", reason="needs the extra search")
+    return SearchIndex(embedder, ["an assert statement", "Füße 漢字", "is it?", "🎉"], verbose=0)
+
+
+@pytest.fixture(scope="session")
+def answerer(bert):
+    keras.utils.set_random_seed(0)  # whatever ran before
+    model = QuestionAnswering(bert, stride=9, max_windows=6, no_answer_threshold=0.5)
+    model.build()
+    return model
+
+
+@pytest.fixture(scope="session")
 def exports(bert, electra, gpt, transformer, tmp_path_factory):
     """A directory with version 1 of each."""
     directory = tmp_path_factory.mktemp("saved_models")
@@ -108,12 +140,15 @@ def exports(bert, electra, gpt, transformer, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def task_exports(classifier, pair_classifier, tagger, tmp_path_factory):
+def task_exports(classifier, pair_classifier, tagger, embedder, index, answerer, tmp_path_factory):
     """The same of tasks."""
     directory = tmp_path_factory.mktemp("saved_tasks")
     export(classifier, directory / "classifier")
     export(pair_classifier, directory / "pair_classifier", pairs=True, **PLAIN)
     export(tagger, directory / "tagger", **PLAIN)
+    export(embedder, directory / "embedder", **PLAIN)
+    export(index, directory / "search", top_k=2, **PLAIN)
+    export(answerer, directory / "answers", **PLAIN)
     return directory
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, ROWS, TASK_REQUESTS, TEXTS, example
+from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, QUESTIONS, ROWS, TASK_REQUESTS, TEXTS, example
 from operation_audit import assert_core_operations
 
 from keras_lm import TextClassifier, export
@@ -148,6 +148,49 @@ def test_the_graph_says_which_signature_is_for_classify(task_exports, name):
     }
 
 
+def test_texts_are_embedded_as_in_python(task_answers, embedder):
+    answer = task_answers["embedder", "serving_default"]
+    found = embedder.predict([*TEXTS, LONG], verbose=0)
+    np.testing.assert_allclose(answer["embedding"], found.vectors, atol=1e-6)
+    assert answer["status"] == [0] * len(TEXTS) + [CUT]
+    assert answer.keys() == {"embedding", "status"}
+    answer = task_answers["embedder", "embed_ids"]
+    for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
+        np.testing.assert_allclose(
+            answer["embedding"][row], embedder(np.array([ids[:length]]))[0], atol=1e-6
+        )
+
+
+def test_texts_are_found_as_in_python(task_answers, index):
+    answer = task_answers["search", "serving_default"]
+    found = index.query([*TEXTS, LONG], top_k=2)
+    assert answer["texts"] == found.texts
+    np.testing.assert_allclose(answer["scores"], found.scores, atol=1e-6)
+    assert answer["status"] == [0] * len(TEXTS) + [CUT]
+    assert answer.keys() == {"texts", "scores", "status"}
+    answer = task_answers["search", "search_ids"]
+    for row, (ids, length) in enumerate(zip(*ROWS.values(), strict=True)):
+        cosines = index.vectors() @ index.model(np.array([ids[:length]]))[0].numpy()
+        np.testing.assert_allclose(answer["scores"][row], np.sort(cosines)[:1:-1], atol=1e-6)
+
+
+def test_questions_are_answered_as_in_python(task_answers, answerer):
+    answer = task_answers["answers", "serving_default"]
+    assert answer.keys() == {"answer", "score", "start", "end", "status"}
+    asked = [row for row in range(5) if row != 3]
+    pairs = list(zip(*QUESTIONS.values(), strict=True))
+    found = answerer.predict([pairs[row] for row in asked], verbose=0)
+    for row, own, cut in zip(asked, found.answers, found.cut, strict=True):
+        there = (answer["answer"][row], answer["start"][row], answer["end"][row])
+        assert there == own[:3]
+        assert answer["score"][row] == pytest.approx(own.score, abs=1e-6)
+        assert answer["status"][row] == (CUT if cut else 0)
+    assert found.cut.tolist() == [False, False, True, True]
+    # Nothing is asked of nothing.
+    assert (answer["answer"][3], answer["start"][3], answer["end"][3]) == ("", -1, -1)
+    assert (answer["score"][3], answer["status"][3]) == (pytest.approx(1), 0)
+
+
 def test_a_regression_answers_numbers(bert, tmp_path):
     model = TextClassifier(bert, ["stars", "price"], problem="regression")
     model.build()
@@ -172,6 +215,22 @@ def test_nothing_that_is_asked_makes_a_request_fail(task_loaded):
         answer = signatures["classify_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
         assert answer["status"].numpy().tolist() == [CUT, 0]
         assert np.isfinite(answer["scores"]).all()
+    signatures = task_loaded["embedder"].signatures
+    for texts in (["x " * 10**6, b"\xff\xfe a", ""], []):
+        answer = signatures["serving_default"](text=tf.constant(texts, tf.string))
+        assert answer["embedding"].shape == (len(texts), 16)
+        assert np.isfinite(answer["embedding"]).all()
+    answer = signatures["embed_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
+    assert np.isfinite(answer["embedding"]).all()
+    answer = task_loaded["answers"].signatures["serving_default"]
+    hostile = {
+        "question": ["x " * 10**6, b"\xff\xfe", ""],
+        "context": ["", b"\xff a", "x " * 10**6],
+    }
+    for count in (3, 0):
+        request = {key: tf.constant(value[:count], tf.string) for key, value in hostile.items()}
+        assert answer(**request)["score"].shape == (count,)
+        assert np.isfinite(answer(**request)["score"]).all()
     signatures = task_loaded["tagger"].signatures
     for texts in (["x " * 10**6, b"\xff\xfe a", "", "\u0301"], []):
         answer = signatures["serving_default"](text=tf.constant(texts, tf.string))
@@ -180,7 +239,9 @@ def test_nothing_that_is_asked_makes_a_request_fail(task_loaded):
     assert answer["count"].numpy().tolist() == [3, 0]
 
 
-@pytest.mark.parametrize("name", ["classifier", "pair_classifier", "tagger"])
+@pytest.mark.parametrize(
+    "name", ["classifier", "pair_classifier", "tagger", "embedder", "search", "answers"]
+)
 def test_the_operations_are_those_of_core_tensorflow(task_exports, name):
     assert_core_operations(task_exports / name / "1")
 

@@ -5,7 +5,7 @@ import pytest
 from task_toys import bert, gpt, rows
 from text_toys import word_piece
 
-from keras_lm import QuestionAnswering, TextClassifier
+from keras_lm import TextClassifier
 from keras_lm.data import classification
 from keras_lm.tokenizers import train_byte_bpe
 
@@ -158,5 +158,3 @@ def test_what_is_no_text_is_refused(task, texts, options, message):
 def test_text_needs_a_tokenizer():
     with pytest.raises(ValueError, match=r"predict\(\) of texts needs a tokenizer"):
         TextClassifier(bert(), LABELS).predict("good")
-    with pytest.raises(ValueError, match="takes token_ids"):
-        QuestionAnswering(bert(tokenizer=word_piece())).predict("good")

@@ -1,0 +1,197 @@
+"""Questions on strings: windows, the best span, no answer, files of SQuAD's format."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from task_toys import bert, gpt, rows
+from text_toys import WORDS, word_piece
+
+from keras_lm import QuestionAnswering, evaluate
+from keras_lm.data import question_answering
+from keras_lm.tokenizers import train_byte_bpe
+
+QUESTIONS = ["is it good", "bad", "a film", "good good good good good good good"]
+CONTEXTS = [
+    "it is no good film. It is bad, a bad film; good-u.s. no",
+    "Good",
+    "  a  film\n(u.s.)",
+    "no u.s. film is a bad film",
+]
+
+
+@pytest.fixture(scope="module")
+def task():
+    # Four tokens an answer; windows of a few tokens.
+    return QuestionAnswering(
+        bert(tokenizer=word_piece(), initializer_range=0.6),
+        max_answer_length=4,
+        max_question_length=3,
+        stride=2,
+    )
+
+
+def best_by_hand(task, question, context):
+    """The best answer, and its probability, one window and one span at a time."""
+    tokenizer = task.tokenizer
+    asked = tokenizer.encode(question, add_special_tokens=False)[: task.max_question_length]
+    words = tokenizer.tokenize_words([context])
+    ids, starts, ends, firsts = (part[0].numpy().tolist() for part in words)
+    room = task.max_length - 3 - len(asked)
+    step = min(task.stride, room)
+    begins = [0]
+    while begins[-1] + room < len(ids):
+        begins.append(begins[-1] + step)
+    spans, nulls = {}, []
+    for number, begin in enumerate(begins):
+        part = ids[begin : begin + room]
+        row = [tokenizer.cls_id, *asked, tokenizer.sep_id, *part, tokenizer.sep_id]
+        segments = [0] * (len(asked) + 2) + [1] * (len(part) + 1)
+        logits = task({"token_ids": np.array([row]), "segment_ids": np.array([segments])})
+        start, end = (np.asarray(logits[side])[0].astype("float64") for side in ("start", "end"))
+        nulls.append(start[0] + end[0])
+        for i, word in enumerate(firsts):
+            distance = [abs(b + room / 2 - word - 0.5) for b in begins]
+            nearest = max(n for n, far in enumerate(distance) if far == min(distance))
+            for j in range(i, len(firsts)):
+                last = (firsts[j + 1] if j + 1 < len(firsts) else len(ids)) - 1
+                inside = begin <= word and last < begin + len(part)
+                if nearest == number and inside and last - word < task.max_answer_length:
+                    at = len(asked) + 2 - begin
+                    spans[starts[i], ends[j]] = start[at + word] + end[at + last]
+    best = max(spans, key=spans.get)
+    values = np.array([*spans.values(), min(nulls)])
+    return best, np.exp(spans[best]) / np.exp(values).sum(), min(nulls) - spans[best]
+
+
+@pytest.fixture(scope="module")
+def by_hand(task):
+    """Of each question on each context: the place of the best answer, its score and margin."""
+    pairs = itertools.product(QUESTIONS, CONTEXTS)
+    return {pair: best_by_hand(task, *pair) for pair in pairs}
+
+
+def test_the_best_span_of_all_windows_is_the_answer(task, by_hand):
+    pairs = list(by_hand)
+    found = task.predict(pairs, batch_size=5, verbose=0)
+    for (question, context), answer in zip(pairs, found.answers, strict=True):
+        place, score, _ = by_hand[question, context]
+        assert (answer.start, answer.end) == place
+        assert answer.text == context[answer.start : answer.end]
+        assert answer.score == pytest.approx(score, rel=1e-4)
+    assert found.cut.tolist() == [False] * 12 + [True] * 4
+
+
+def test_an_answer_below_the_threshold_is_none(task, by_hand):
+    pairs = list(by_hand)
+    margins = [margin for _, _, margin in by_hand.values()]
+    threshold = float(np.median(margins))
+    task.no_answer_threshold = threshold
+    assert task.get_config()["no_answer_threshold"] == threshold
+    found = task.predict(pairs, verbose=0).answers
+    task.no_answer_threshold = None
+    for margin, answer, (_, context) in zip(margins, found, pairs, strict=True):
+        if margin > threshold:
+            assert answer[:3] == ("", -1, -1)
+            assert 0 < answer.score < 1
+        else:
+            assert answer.text == context[answer.start : answer.end] != ""
+    assert 0 < sum(answer.text == "" for answer in found) < len(found)
+
+
+def test_questions_and_contexts_can_be_given_by_name(task):
+    pairs = task.predict([("bad", CONTEXTS[0]), ("a film", CONTEXTS[0])], verbose=0)
+    named = task.predict(question=["bad", "a film"], context=CONTEXTS[0], verbose=0)
+    assert [a[:3] for a in named.answers] == [a[:3] for a in pairs.answers]
+    one = task.predict(question="bad", context=CONTEXTS[0], verbose=0)
+    assert one.answers[:3] == pairs.answers[0][:3]
+    assert one.cut is False
+
+
+def test_what_is_beyond_the_last_window_is_not_read_and_that_is_said(task):
+    few = QuestionAnswering(bert(tokenizer=word_piece()), stride=3, max_windows=2)
+    found = few.predict(question=["bad"] * 2, context=["a " * 9, "a " * 10], verbose=0)
+    assert found.cut.tolist() == [False, True]  # six tokens a window
+    long = task.predict(question="bad", context="x " * 60_000, verbose=0)
+    assert long.cut is True
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from([*WORDS, "\u0301", " ", "🎉", "漢", "\n", "É"]), min_size=1))
+def test_an_answer_is_a_part_of_its_context(task, parts):
+    context = "".join(parts)
+    if context.strip():
+        answer = task.predict(question="good", context=context, verbose=0).answers
+        assert (answer.start < 0) == (answer.text == "")
+        if answer.start >= 0:
+            assert answer.text == context[answer.start : answer.end]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"question": "a"}, "both question= and context="),
+        ({"x": "a", "question": "a", "context": "b"}, "both question= and context="),
+        ({}, "both question= and context="),
+        ({"x": "a"}, "A question is asked of a context"),
+        ({"question": "a", "context": ["b"]}, "One question must have one context"),
+        ({"question": ["a", "b"], "context": ["b"]}, "2 questions, 1 contexts"),
+        ({"question": ["a", " "], "context": "b"}, "A question must not be empty.*' ' at 1"),
+        ({"question": "a", "context": ""}, "A context must not be empty"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(task, options, message):
+    with pytest.raises(ValueError, match=message):
+        task.predict(**options)
+
+
+def test_a_tokenizer_without_a_separator_is_refused(topics):
+    tokenizer = train_byte_bpe(topics, 300)
+    task = QuestionAnswering(gpt(vocab_size=300, tokenizer=tokenizer))
+    with pytest.raises(ValueError, match="a tokenizer with a separator token"):
+        task.predict(question="a", context="b")
+    with pytest.raises(ValueError, match=r"or None\. Received: nan"):
+        QuestionAnswering(bert(), no_answer_threshold=float("nan"))
+    with pytest.raises(ValueError, match=r"stride must be .* Received: 0"):
+        QuestionAnswering(bert(), stride=0)
+
+
+def test_data_are_predicted_as_keras_does(task):
+    inputs = rows(3)
+    np.testing.assert_allclose(task.predict(inputs, verbose=0)["end"], task(inputs)["end"], 1e-5)
+
+
+def test_a_file_is_learnt_saved_and_counted(tmp_path):
+    """The whole path on a small file of SQuAD's format, some of it without an answer."""
+    words = itertools.product(("good", "bad", "no"), ("good", "bad", "it"))
+    contexts = [f"{one} {other} film is {one}" for one, other in words]
+    paragraphs = []
+    for i, context in enumerate(contexts):
+        place = context.index("film")
+        right = {"text": "film", "answer_start": place}
+        qas = [
+            {"id": f"{i}a", "question": "a film", "answers": [right]},
+            {"id": f"{i}b", "question": "u s", "answers": [], "is_impossible": True},
+        ]
+        paragraphs.append({"context": context, "qas": qas})
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps({"version": "v2.0", "data": [{"paragraphs": paragraphs}]}), "utf-8")
+    task = QuestionAnswering(bert(tokenizer=word_piece()), no_answer_threshold=0.0)
+    data = question_answering(path, task.tokenizer, batch_size=6, sequence_length=10)
+    task.compile(learning_rate=1e-2)
+    task.fit(data, epochs=20, verbose=0)
+    found = evaluate(task, path, verbose=0)
+    threshold = found.pop("best_threshold")
+    assert found == {
+        **dict.fromkeys(["exact_match", "f1", "best_f1"], 1.0),
+        **dict.fromkeys(["exact_match_with_answer", "f1_with_answer"], 1.0),
+        **dict.fromkeys(["exact_match_without", "f1_without"], 1.0),
+        "rows": 18,
+        "cut": 0,
+    }
+    assert threshold <= 0
+    answer = task.predict(question="a film", context=contexts[0], verbose=0).answers
+    assert answer[:3] == ("film", 10, 14)
