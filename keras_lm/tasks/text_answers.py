@@ -219,7 +219,10 @@ class TextAnswers:
 
     def _characters(self, words: Any, first_B: Tensor, last_B: Tensor) -> tuple[Tensor, Tensor]:
         """Where the words of the tokens `first .. last` begin and end, int32 `(B,)` each."""
-        tokens_BV = words.tokens.to_tensor(tf.int32.max)
+        # By one more: a search in rows of nothing fails.
+        tokens_BV = tf.pad(
+            words.tokens.to_tensor(tf.int32.max), [[0, 0], [0, 1]], constant_values=tf.int32.max
+        )
         first_word_B = tf.searchsorted(tokens_BV, first_B[:, None], side="left")[:, 0]
         last_word_B = tf.searchsorted(tokens_BV, last_B[:, None], side="right")[:, 0] - 1
 
