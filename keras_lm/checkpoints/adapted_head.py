@@ -8,6 +8,7 @@ import pathlib
 from typing import Any
 
 from keras_lm.checkpoints.config import CONFIG, Config
+from keras_lm.checkpoints.embedding_modules import embedder_options
 from keras_lm.checkpoints.families import family_of, variant
 from keras_lm.checkpoints.lora import ADAPTER_WEIGHTS, TASK_TYPES, adapter_config
 from keras_lm.checkpoints.safetensors_files import SafetensorsFile
@@ -40,6 +41,8 @@ def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:
         config = Config.of(directory / CONFIG)
         family = family_of(config)
         name = task_of(family, config)
+        if name == "text_embedding":
+            return TaskHead(name, embedder_options(directory), trained=False)
         if name is not None:
             return new_head(family, config, name, labels)
         heads = dict(config.get("arguments", None) or variant(family, config, ())).get("heads")

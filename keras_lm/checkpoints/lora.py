@@ -28,7 +28,7 @@ from keras_lm.checkpoints.replacing import Writer, finish_interrupted, holding
 from keras_lm.checkpoints.safetensors_files import SafetensorsFile
 from keras_lm.checkpoints.safetensors_writing import TensorToWrite, write_safetensors
 from keras_lm.checkpoints.tensors import TensorFile
-from keras_lm.checkpoints.transfer import assign, tensors_of
+from keras_lm.checkpoints.transfer import assign, is_prefixed, tensors_of
 from keras_lm.layers import Dense
 from keras_lm.training.keras_overrides import layers_of
 from keras_lm.training.lora import Place
@@ -115,7 +115,7 @@ def adapter_files(model: Any, dtype: str | None = None) -> Iterator[tuple[str, W
         dtype: of the adapters in the file. None: float32.
     """
     family = family_of_model(model)
-    with_prefix = bool(model.heads)
+    with_prefix = is_prefixed(model)
 
     def short(name: str) -> str:
         return name if with_prefix else name.removeprefix(family.prefix)

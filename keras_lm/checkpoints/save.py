@@ -23,7 +23,7 @@ from keras_lm.checkpoints.matching import FLOATS
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
 from keras_lm.checkpoints.task_heads import task_fields, travelling
-from keras_lm.checkpoints.transfer import tensors_to_write
+from keras_lm.checkpoints.transfer import is_prefixed, tensors_to_write
 from keras_lm.tasks import Task, TextEmbedder
 
 # Arguments that say how a model is used here, not what it is.
@@ -145,12 +145,10 @@ def _files(
     for name, content in companions.items():
         yield name, holding(content)
     yield CONFIG, holding(json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    if isinstance(model, TextEmbedder):
+        yield from module_files(model)
     if model.has_lora:
         yield from adapter_files(model, dtype)
         return
-    embeds = isinstance(model, TextEmbedder)
-    if embeds:
-        yield from module_files(model)
-    # A bare Transformers model has no prefix; its heads' models have.
-    with_prefix = bool(model.heads) and not embeds
-    yield from weight_files(tensors_to_write(model, family, with_prefix, dtype), max_shard_size)
+    tensors = tensors_to_write(model, family, is_prefixed(model), dtype)
+    yield from weight_files(tensors, max_shard_size)

@@ -30,6 +30,11 @@ def assign(found: Match, file: TensorFile) -> None:
         _assign(variable, sources, file)
 
 
+def is_prefixed(model: Any) -> bool:
+    """Says whether Transformers' model puts a prefix before the backbone: one with a head does."""
+    return bool(set(model.heads) - {"text_embedding"})
+
+
 def tensors_to_write(
     model: Any, family: Family, with_prefix: bool, dtype: str | None = None
 ) -> list[TensorToWrite]:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from directory_changes import change_config, same_weights
+from safetensors import safe_open
 
 from keras_lm import BERT, GPT, TextClassifier, TextEmbedder
 from keras_lm.checkpoints import load, save
@@ -138,3 +139,19 @@ def test_sentence_transformers_gives_the_same_vectors(kind, topics, tmp_path):
     again = load(tmp_path / "theirs")
     assert isinstance(again, TextEmbedder)
     np.testing.assert_allclose(again.predict(texts, verbose=0).vectors, vectors, atol=1e-5)
+
+
+def test_adapters_of_an_embedder_come_back_with_its_pooling(tmp_path):
+    save(bert(heads=()), tmp_path / "base")
+    task = TextEmbedder(load(tmp_path / "base"), pooling="first", max_length=9)
+    task.add_lora(2)
+    for weight in task.trainable_weights:
+        weight.assign(np.random.default_rng(0).normal(0, 0.3, weight.shape))
+    save(task, tmp_path / "adapters")
+    with safe_open(tmp_path / "adapters" / "adapter_model.safetensors", "numpy") as file:
+        # Without a head there is no prefix, as in PEFT on a BertModel.
+        assert all(name.startswith("base_model.model.encoder.") for name in file.keys())  # noqa: SIM118
+    again = load(tmp_path / "adapters")
+    assert isinstance(again, TextEmbedder)
+    assert (again.pooling, again.max_length, again.has_lora) == ("first", 9, True)
+    np.testing.assert_array_equal(again(IDS), task(IDS))
