@@ -20,6 +20,7 @@ _GIGABYTE = 2**30
 # for the longest one beside it.
 _ROWS, _GENERATING_ROWS = 32, 8
 _TIMEOUT_MICROS, _GENERATING_TIMEOUT_MICROS = 2_000, 10_000
+_DEFAULT = "serving_default"
 _NAME = re.compile(r"[a-zA-Z0-9_.-]+")
 
 
@@ -87,7 +88,7 @@ def bundle(
     `models.config`: each model with its newest version as `stable`; where there are two, the newest
     is `canary` and the one before `stable`. `batching_parameters.txt`, `monitoring.config`,
     `compose.yaml`, `kubernetes.yaml`, `kubernetes-gpu.yaml`, and `curl.md` with a line for each
-    model that was exported with its sheet.
+    model that was exported with its sheet, and for what Classify and Regress ask of it.
 
     Args:
         directory: of the models, as `export` writes them.
@@ -205,11 +206,15 @@ def batching_parameters(models: Sequence[Exported]) -> str:
 def _curl(models: Sequence[Exported]) -> str:
     lines = ["# A question to each model", ""]
     for model in models:
-        entry = model.sheet.get("signatures", {}).get("serving_default", {}).get("example")
-        if entry is None:
+        asked = model.sheet.get("signatures", {})
+        if "example" not in asked.get(_DEFAULT, {}):
             lines += [f"{model.name}: exported without a sheet, so there is no example.", ""]
             continue
-        request = json.dumps(entry["request"], ensure_ascii=False).replace("'", "'\\''")
-        address = f"http://localhost:8501/v1/models/{model.name}/labels/stable:predict"
-        lines += ["```", f"curl -d '{request}' {address}", "```", ""]
+        address = f"http://localhost:8501/v1/models/{model.name}/labels/stable"
+        for name, entry in sorted(asked.items(), key=lambda item: item[0] != _DEFAULT):
+            method = entry.get("method", "predict")
+            if name == _DEFAULT or method != "predict":
+                request = json.dumps(entry["example"]["request"], ensure_ascii=False)
+                quoted = request.replace("'", "'\\''")
+                lines += ["```", f"curl -d '{quoted}' {address}:{method}", "```", ""]
     return "\n".join(lines)

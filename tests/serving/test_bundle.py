@@ -10,7 +10,8 @@ def directory(tmp_path):
     """Models without weights: a bundle reads names, sizes and sheets."""
     sheet = (
         '{"signatures": {"serving_default": {"example": {"request": {"inputs": {"prompt": '
-        '["It\'s"]}}}}, "generate": {}}}'
+        '["It\'s"]}}}}, "generate": {}, "classify": {"method": "classify", "example": {"request": '
+        '{"signature_name": "classify", "examples": [{"text": "a"}]}}}}}'
     )
     for name, version in (("gpt", 1), ("gpt", 2), ("gpt", 12), ("plain", 3)):
         path = tmp_path / "saved_models" / name / str(version)
@@ -59,6 +60,8 @@ def test_files_for_containers_are_yaml_that_names_every_model(directory):
 def test_there_is_a_line_of_curl_for_each_model_that_a_shell_takes(directory):
     text = (bundle(directory) / "curl.md").read_text("utf-8")
     assert """curl -d '{"inputs": {"prompt": ["It'\\''s"]}}' http://localhost:8501/""" in text
+    assert '"examples": [{"text": "a"}]}\' http://localhost:8501/' in text
+    assert "/v1/models/gpt/labels/stable:classify\n" in text
     assert "plain: exported without a sheet" in text
 
 

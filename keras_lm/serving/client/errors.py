@@ -66,7 +66,7 @@ _KINDS: dict[str, type[ClientError]] = {
     "INVALID_ARGUMENT": InvalidRequestError,
     "FAILED_PRECONDITION": InvalidRequestError,
     "OUT_OF_RANGE": InvalidRequestError,
-    "RESOURCE_EXHAUSTED": InvalidRequestError,  # a message too large; HTTP's 429 is retried first
+    "RESOURCE_EXHAUSTED": InvalidRequestError,  # a message that is too large
     "UNIMPLEMENTED": InvalidRequestError,
     "NOT_FOUND": NotFoundError,
     "UNAUTHENTICATED": NotAllowedError,
@@ -75,7 +75,12 @@ _KINDS: dict[str, type[ClientError]] = {
     "DEADLINE_EXCEEDED": DeadlineError,
 }
 
+# TensorFlow Serving's words for a request whose time was over before it was run.
+_IN_THE_QUEUE = "timeout exceeded while waiting in batching queue"
+
 
 def error_of(code: str, message: str, model: str) -> ClientError:
     """The error of a code."""
+    if code == "RESOURCE_EXHAUSTED" and _IN_THE_QUEUE in message:
+        return DeadlineError(code, message, model)
     return _KINDS.get(code, ServerError)(code, message, model)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import urllib3
 
-from keras_lm.serving.client.errors import HTTP_CODES, ServerError, error_of
+from keras_lm.serving.client.errors import HTTP_CODES, DeadlineError, ServerError, error_of
 from keras_lm.serving.client.metadata import (
     Signature,
     VersionStatus,
@@ -118,7 +118,7 @@ class HttpTransport:
             return _read(lambda: json.loads(text), model)
         code = HTTP_CODES.get(response.status, "UNKNOWN")
         failure = error_of(code, _message(response, text), model)
-        if response.status in _RETRIED:
+        if response.status in _RETRIED and not isinstance(failure, DeadlineError):
             if response.status == 429:
                 failure = error_of("UNAVAILABLE", failure.message, model)
             raise RefusedError(failure, _seconds(response.headers.get("retry-after")))

@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from keras_lm.serving import Client
-from keras_lm.serving.client import InvalidRequestError, ServerError, UnavailableError, tasks
+from keras_lm.serving.client import (
+    DeadlineError,
+    InvalidRequestError,
+    ServerError,
+    UnavailableError,
+    tasks,
+)
 from keras_lm.serving.client.errors import error_of
 from keras_lm.serving.client.retrying import Deadline, RefusedError, with_retries
 
@@ -73,6 +79,15 @@ def test_after_the_last_try_the_servers_words_are_told():
         with pytest.raises(UnavailableError, match="queue is full"):
             client.predict("m", [1.0])
         assert len(asked) == 3
+
+
+def test_time_that_was_over_in_the_queue_is_time_that_was_over():
+    words = "Run() timeout exceeded while waiting in batching queue"
+    over = (429, {"error": words}, {})
+    with answering([over, RIGHT]) as (url, asked), Client(url) as client:
+        with pytest.raises(DeadlineError, match="in batching queue"):
+            client.predict("m", [1.0])
+        assert len(asked) == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 504])
