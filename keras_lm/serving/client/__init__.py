@@ -1,8 +1,8 @@
 """A client of TensorFlow Serving and of `keras-lm serve`, over gRPC and over HTTP.
 
 Over HTTP it imports no TensorFlow. `errors` says how requests fail, `retrying` when they are sent
-again, `http_transport` and `grpc_transport` carry them, `batches` cuts long lists, `answers` are
-what comes back, `client` holds all of it.
+again; `http_transport` and `grpc_transport` carry them to where `connecting` says; `batches` cuts
+long lists, `tasks` knows what each task asks, `answers` are what comes back, `client` holds all.
 """
 
 from keras_lm.serving.client.answers import (

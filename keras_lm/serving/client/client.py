@@ -2,11 +2,8 @@
 
 import concurrent.futures
 import os
-import pathlib
-import ssl
 import threading
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -22,16 +19,15 @@ from keras_lm.serving.client.answers import (
     Filling,
     Score,
 )
+from keras_lm.serving.client.connecting import transport_for
 from keras_lm.serving.client.errors import InvalidRequestError, NotFoundError
-from keras_lm.serving.client.http_transport import HttpTransport
 from keras_lm.serving.client.metadata import Signature, VersionStatus
 from keras_lm.serving.client.retrying import Deadline, with_retries
-from keras_lm.serving.client.transport import Arrays, Target, Transport
+from keras_lm.serving.client.transport import Arrays, Target
 
 Row = TypeVar("Row")
 Texts = str | Sequence[str]
 
-_SCHEMES = ("grpc", "grpcs", "http", "https")
 _DEFAULT = "serving_default"
 # A new version may have other signatures.
 _METADATA_SECONDS = 60.0
@@ -85,7 +81,7 @@ class Client:
             if number < 1:
                 raise ValueError(f"{name} must be positive. Received: {name}={number}")
         self._timeout, self._retries, self._batch_size = timeout, retries, batch_size
-        self._transport = _transport(url, token, ca, certificate)
+        self._transport = transport_for(url, token, ca, certificate)
         self._workers = concurrent.futures.ThreadPoolExecutor(concurrency, "keras_lm-client")
         self._known: dict[Target, tuple[float, dict[str, Signature]]] = {}
         self._lock = threading.Lock()
@@ -353,69 +349,3 @@ def _target(model: str, version: int | None, label: str | None) -> Target:
 
 def _like(texts: Texts, rows: list[Row]) -> Row | list[Row]:
     return rows[0] if isinstance(texts, str) else rows
-
-
-def _transport(
-    url: str,
-    token: str | None,
-    ca: str | os.PathLike | None,
-    certificate: tuple[str | os.PathLike, str | os.PathLike] | None,
-) -> Transport:
-    parts = urllib.parse.urlsplit(url)
-    is_grpc, is_tls = parts.scheme.startswith("grpc"), parts.scheme in ("grpcs", "https")
-    path = parts.path.rstrip("/")
-    if (
-        parts.scheme not in _SCHEMES
-        or not parts.hostname
-        or parts.query
-        or parts.fragment
-        or (is_grpc and (path or ":" not in parts.netloc.rpartition("]")[2]))
-    ):
-        raise ValueError(
-            "A server is grpc://host:port, grpcs://host:port, http://host:port or "
-            f"https://host:port. Received: {url!r}"
-        )
-    if not is_tls and (ca is not None or certificate is not None):
-        raise ValueError(f"ca and certificate are for https and grpcs. Received: {url!r}")
-    if not is_grpc:
-        return HttpTransport(
-            f"{parts.scheme}://{parts.netloc}{path}",
-            token,
-            _context(ca, certificate) if is_tls else None,
-        )
-    try:
-        import grpc
-
-        from keras_lm.serving.client.grpc_transport import GrpcTransport
-    except ImportError as error:
-        raise ImportError(
-            f"gRPC needs: pip install 'keras_lm[serve]'. Received: {error}"
-        ) from error
-    credentials = None
-    if is_tls:
-        own, key = (None, None) if certificate is None else map(_bytes, certificate)
-        authority = None if ca is None else _bytes(ca)
-        credentials = grpc.ssl_channel_credentials(authority, key, own)
-    return GrpcTransport(parts.netloc, token, credentials)
-
-
-def _context(
-    ca: str | os.PathLike | None,
-    certificate: tuple[str | os.PathLike, str | os.PathLike] | None,
-) -> ssl.SSLContext:
-    try:
-        found = ssl.create_default_context(cafile=None if ca is None else os.fspath(ca))
-        if certificate is not None:
-            found.load_cert_chain(os.fspath(certificate[0]), os.fspath(certificate[1]))
-    except (ssl.SSLError, OSError) as error:
-        raise ValueError(
-            f"ca and certificate must be files in PEM. Received: {ca}, {certificate}: {error}"
-        ) from error
-    return found
-
-
-def _bytes(path: str | os.PathLike) -> bytes:
-    try:
-        return pathlib.Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"A file in PEM must be readable. Received: {path}: {error}") from error
