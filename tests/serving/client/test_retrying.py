@@ -27,7 +27,10 @@ METADATA = {"metadata": {"signature_def": {"signature_def": {"serving_default": 
 
 @contextlib.contextmanager
 def answering(answers, port=0):
-    """A server that gives metadata, and for predictions one (status, body, headers) at a time."""
+    """A server that gives metadata, and for predictions one (status, body, headers) at a time.
+
+    Yields its address, and a list that gets the path and the body of each prediction.
+    """
     asked = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -37,7 +40,7 @@ def answering(answers, port=0):
             self._answer(200, METADATA, {})
 
         def do_POST(self):
-            asked.append(self.rfile.read(int(self.headers["content-length"])))
+            asked.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
             self._answer(*answers[min(len(asked), len(answers)) - 1])
 
         def _answer(self, status, body, headers):
@@ -72,6 +75,14 @@ def test_a_server_with_too_much_to_do_is_asked_again():
         assert client.predict("m", [1.0])["y"].tolist() == [1.5]
         assert len(asked) == 3
         assert len(set(asked)) == 1
+
+
+def test_the_path_says_which_version_is_asked():
+    with answering([RIGHT]) as (url, asked), Client(f"{url}/behind/a/proxy/") as client:
+        client.predict("a b/ü", [1.0], version=3)
+        client.predict("m", [1.0], label="new est")
+    paths = [path.removeprefix("/behind/a/proxy/v1/models/") for path, _ in asked]
+    assert paths == ["a%20b%2F%C3%BC/versions/3:predict", "m/labels/new%20est:predict"]
 
 
 def test_after_the_last_try_the_servers_words_are_told():
