@@ -160,6 +160,7 @@ def test_sigterm_under_load_answers_what_was_accepted(directory):
     assert len(clients.right) > 100
 
 
+@pytest.mark.timeout(SECONDS + 600)
 def test_at_saturation_answers_are_right_and_memory_is_flat(directory):
     words = ["--max-enqueued-batches", "1", "--max-batch-size", "4", "--threads", "1"]
     server = Process(directory, *words)
