@@ -18,6 +18,7 @@ _ERRORS = {
     "401": "The bearer token is missing or another one",
     "404": "There is no such model, version or label",
     "413": "The body is too large",
+    "429": "The time was over before the request was run",
     "499": "The client has gone",
     "500": "The server failed",
     "501": "JSON has no values of this dtype",
