@@ -1,6 +1,6 @@
 """The REST interface in OpenAPI 3.1, for tools that make clients, pages and tests of it.
 
-Below `/v1/` it is TensorFlow Serving's own; beside it what operators ask.
+Below `/v1/models/` it is TensorFlow Serving's own; beside it OpenAI's, and what operators ask.
 """
 
 from collections.abc import Sequence
@@ -80,6 +80,43 @@ _SCHEMAS = {
         ),
     ),
     "Metadata": _object(["model_spec", "metadata"]),
+    "CompletionRequest": _object(
+        ["model"],
+        model=_STRING,
+        prompt={"description": "a text, ids, or a list of one of them"},
+        max_tokens={"type": "integer", "minimum": 0, "default": 16},
+        n={"type": "integer", "minimum": 1, "maximum": 128, "default": 1},
+        seed={"type": "integer"},
+        stop={"description": "a text, or up to four"},
+        logprobs={"type": "integer", "minimum": 0, "maximum": 5},
+        echo={"type": "boolean", "default": False},
+        stream={"type": "boolean", "default": False},
+        **{
+            name: {"type": "number", "minimum": least, "maximum": most}
+            for name, (least, most) in {
+                "temperature": (0, 2),
+                "top_p": (0, 1),
+                "min_p": (0, 1),
+                "presence_penalty": (-2, 2),
+                "frequency_penalty": (-2, 2),
+                "repetition_penalty": (0, 1e6),
+                "top_k": (0, 2**31 - 1),
+            }.items()
+        },
+    ),
+    "EmbeddingRequest": _object(["model", "input"], model=_STRING, input={}),
+    "List": _object(["object", "data"], object=_STRING, data=_list(_ANY)),
+    "Completion": _object(["object", "choices"], object=_STRING, choices=_list(_ANY)),
+    "ApiError": _object(
+        ["error"],
+        error=_object(
+            ["message", "type", "param", "code"],
+            message=_STRING,
+            type=_STRING,
+            param={"type": ["string", "null"]},
+            code={"type": ["string", "null"]},
+        ),
+    ),
     "Health": _object(["status"], status=_STRING),
 }
 _TIMEOUT = {
@@ -123,6 +160,22 @@ def document(models: Sequence[str]) -> dict[str, Any]:
         paths[base] = {"get": _operation("Versions of a model", "ModelStatus", parameters)}
         told = _operation("Signatures of a model", "Metadata", parameters)
         paths[f"{base}/metadata"] = {"get": told}
+    for path, summary, body, answer in (
+        (
+            "/v1/completions",
+            "Texts that go on, as OpenAI has it",
+            "CompletionRequest",
+            "Completion",
+        ),
+        ("/v1/embeddings", "Vectors of texts, as OpenAI has it", "EmbeddingRequest", "List"),
+    ):
+        post = _operation(summary, answer, [_TIMEOUT], "ApiError")
+        post["requestBody"] = {"required": True, "content": _content(body)}
+        paths[path] = {"post": post}
+    told = paths["/v1/completions"]["post"]["responses"]["200"]["content"]
+    told["text/event-stream"] = {"schema": {**_STRING, "description": "with stream"}}
+    listed = _operation("The models: OpenAI's", "List", [], "ApiError")
+    paths["/v1/models"] = {"get": listed}
     for path, summary in (("/healthz", "The server is alive"), ("/readyz", "It takes requests")):
         answers = {code: _answer(summary, "Health") for code in ("200", "503")}
         paths[path] = {"get": {"summary": summary, "responses": answers, "security": []}}
@@ -131,8 +184,8 @@ def document(models: Sequence[str]) -> dict[str, Any]:
         "info": {
             "title": "keras-lm serve",
             "version": __version__,
-            "description": "TensorFlow Serving's REST interface. A bearer token is asked for where "
-            "the server was started with one.",
+            "description": "TensorFlow Serving's REST interface, and OpenAI's completions. A "
+            "bearer token is asked for where the server was started with one.",
         },
         "paths": paths,
         "components": {
@@ -147,8 +200,10 @@ def _parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _operation(summary: str, answer: str, parameters: list[dict]) -> dict[str, Any]:
-    errors = {code: _answer(what, "Error") for code, what in _ERRORS.items()}
+def _operation(
+    summary: str, answer: str, parameters: list[dict], error: str = "Error"
+) -> dict[str, Any]:
+    errors = {code: _answer(what, error) for code, what in _ERRORS.items()}
     responses = {"200": _answer("The answer", answer), **errors}
     return {"summary": summary, "parameters": parameters, "responses": responses}
 
