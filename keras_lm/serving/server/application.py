@@ -62,7 +62,12 @@ def application(
             )
         return Response(server.metrics.page(), media_type="text/plain")
 
+    async def missing(request: Request, error: Exception) -> Response:
+        # Also paths below /v1/ with a line's end in them, which routes do not take.
+        return JSONResponse({"error": "There is nothing at this path"}, 404)
+
     return Starlette(
+        exception_handlers={404: missing},
         routes=[
             *others,
             # Paths of TensorFlow Serving may be written in capitals.
@@ -72,5 +77,5 @@ def application(
             Route("/readyz", ready),
             Route(METRICS_PATH, metrics),
             *pages.routes(server.repository.names, token),
-        ]
+        ],
     )

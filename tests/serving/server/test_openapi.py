@@ -33,6 +33,12 @@ def test_every_path_answers_what_is_documented(server):
     assert len(seen) == 20
 
 
+def test_what_is_nowhere_is_told_in_json_too(server):
+    for path in ("/nowhere", "/v1/models/a%0Ab"):
+        status, answer = ask_json(server.rest_port, path)
+        assert (status, set(answer)) == (404, {"error"})
+
+
 def test_with_a_token_it_is_told_to_its_owner(models, tmp_path):
     (tmp_path / "halves").symlink_to(models / "halves")
     with serving(tmp_path, token="secret") as server:
