@@ -3,9 +3,9 @@
     python benchmarks/bench_completions.py [--rounds 2] [--seconds 20] [--layers 12] [--work DIR]
 
 Eight clients, each with a connection of its own, ask `/v1/completions` for streams of 32 tokens and
-ask again when they have all of them. Two servers stand ready, each a process with all cores:
-`keras-lm serve --slots 8` and the same with `--slots 1`, where seven wait. In each round they are
-asked one after the other, in turning order, so that what else the machine does falls on both. The
+ask again when they have all of them, of one `keras-lm serve` with eight slots. In each round they
+ask once all at the same time, and once one at a time: seven wait until the other has its answer.
+The order turns, so that what else the machine does falls on both. The
 ratio is tokens per second, by round: above 1 continuous batching is faster. Random weights of 124
 million parameters, float32, drawn tokens; prompts of 8 to 40 words. Times to the first token are
 those of clients. Writes `benchmarks/results/completions-<date>.json`. Four minutes and 5 GB.
@@ -33,7 +33,7 @@ from collections.abc import Iterator
 RESULTS = pathlib.Path(__file__).parent / "results"
 CLIENTS, TOKENS = 8, 32
 TOGETHER, ALONE = "together", "one at a time"
-SLOTS = {TOGETHER: CLIENTS, ALONE: 1}
+AT_A_TIME = {TOGETHER: CLIENTS, ALONE: 1}
 
 
 def make(work: pathlib.Path, layers: int) -> None:
@@ -52,13 +52,13 @@ def make(work: pathlib.Path, layers: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(slots: int, work: pathlib.Path) -> Iterator[int]:
+def serving(work: pathlib.Path) -> Iterator[int]:
     """A server in a process of its own; gives its port, which opens when the model is loaded."""
     with contextlib.closing(socket.socket()) as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     words = ["-m", "keras_lm", "serve", str(work / "saved_models"), "--rest-port", str(port)]
-    words += ["--port", "0", "--engine", "python", "--slots", str(slots)]
+    words += ["--port", "0", "--engine", "python", "--slots", str(CLIENTS)]
     process = subprocess.Popen([sys.executable, *words], stderr=subprocess.DEVNULL)
     try:
         yield port
@@ -78,8 +78,9 @@ def wait_for(port: int) -> None:
         time.sleep(0.2)
 
 
-def load(port: int, seconds: float) -> tuple[float, list[float]]:
-    """Tokens per second, and seconds to each first token."""
+def load(port: int, at_a_time: int, seconds: float) -> tuple[float, list[float]]:
+    """Tokens per second, and seconds to each first token, the wait for one's turn included."""
+    turn = threading.Semaphore(at_a_time)
     end = time.monotonic() + seconds
     words = ["class", "name", "binds", "statement", "which", "if", "the", "is", "a", "that"]
     firsts: list[float] = []
@@ -101,11 +102,12 @@ def load(port: int, seconds: float) -> tuple[float, list[float]]:
                     "stream_options": {"include_usage": True},
                 }
                 started = time.monotonic()
-                connection.request("POST", "/v1/completions", json.dumps(asked))
-                response = connection.getresponse()
-                lines = [response.readline()]
-                firsts.append(time.monotonic() - started)
-                lines += response.read().split(b"\n\n")
+                with turn:
+                    connection.request("POST", "/v1/completions", json.dumps(asked))
+                    response = connection.getresponse()
+                    lines = [response.readline()]
+                    firsts.append(time.monotonic() - started)
+                    lines += response.read().split(b"\n\n")
                 if response.status != 200 or not lines[-2].endswith(b"[DONE]"):
                     failed.append(f"{response.status}: {lines[0][:200]!r}")
                     return
@@ -137,8 +139,8 @@ def main() -> None:
     parser.add_argument("--work", type=pathlib.Path, help="where the model is, or is to be, made")
     parser.add_argument("--only-make", action="store_true", help="the model, and nothing else")
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {name: [] for name in SLOTS}
-    times: dict[str, list[float]] = {name: [] for name in SLOTS}
+    rates: dict[str, list[float]] = {name: [] for name in AT_A_TIME}
+    times: dict[str, list[float]] = {name: [] for name in AT_A_TIME}
     with contextlib.ExitStack() as stack:
         work = options.work or pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if not (work / "saved_models" / "gpt" / "1").exists():
@@ -146,13 +148,13 @@ def main() -> None:
             make(work, options.layers)
         if options.only_make:
             return
-        ports = {name: stack.enter_context(serving(SLOTS[name], work)) for name in SLOTS}
-        for port in ports.values():
-            wait_for(port)
-            load(port, 0.5)  # the first batches of each size are slower
+        port = stack.enter_context(serving(work))
+        wait_for(port)
+        for most in AT_A_TIME.values():
+            load(port, most, 0.1)  # the first batches of each size are slower
         for number in range(options.rounds):
-            for name in list(ports)[:: 1 if number % 2 else -1]:
-                rate, found = load(ports[name], options.seconds)
+            for name in list(AT_A_TIME)[:: 1 if number % 2 else -1]:
+                rate, found = load(port, AT_A_TIME[name], options.seconds)
                 rates[name].append(rate)
                 times[name] += found
                 print(f"{name}: {rate:.1f} tokens a second", flush=True)
@@ -168,9 +170,9 @@ def main() -> None:
         "layers": options.layers,
         "rounds": options.rounds,
         "seconds": options.seconds,
-        "servers": {
+        "asked": {
             name: {"tokens_per_second": rates[name], "first_token": percentiles(times[name])}
-            for name in SLOTS
+            for name in AT_A_TIME
         },
         "together_over_one_at_a_time": ratios,
     }

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import writing_models
 from a_server import serving
 from asking import ask, ask_json
@@ -301,6 +302,45 @@ def test_a_client_that_is_killed_frees_its_slots(completing, slowly):
     assert counted(completing, "cancelled_total") == before + 3
     asked = {"model": "gpt", "prompt": PROMPT, "max_tokens": 2}
     assert ask_json(completing.rest_port, "/v1/completions", asked)[0] == 200
+
+
+def test_a_run_that_fails_ends_its_rows_and_nothing_else(completing, monkeypatch):
+    decode, failures = StateGraph.decode, [tf.errors.ResourceExhaustedError(None, None, "/a/b")]
+
+    def failing(*arguments):
+        if failures:
+            raise failures.pop()
+        return decode(*arguments)
+
+    monkeypatch.setattr(StateGraph, "decode", failing)
+    asked = {"model": "gpt", "prompt": PROMPT, "max_tokens": 20, "min_tokens": 20, "n": 2}
+    status, found = ask_json(completing.rest_port, "/v1/completions", asked)
+    assert (status, found["error"]["code"]) == (429, "rate_limit_exceeded")
+    failures.append(RuntimeError("a secret"))
+    status, body = ask(completing.rest_port, "POST", "/v1/completions", {**asked, "stream": True})
+    # The first token had been told, so the error is the last event.
+    last = json.loads(body.split(b"\n\n")[-2].removeprefix(b"data: "))
+    assert (status, last["error"]["type"]) == (200, "server_error")
+    assert b"secret" not in body
+    assert b"[DONE]" not in body
+    assert ask_json(completing.rest_port, "/v1/completions", asked)[0] == 200
+    assert idle(completing)
+
+
+def test_streams_are_told_to_their_end_when_the_server_ends(tmp_path, slowly):
+    writing_models.writes(tmp_path / "gpt" / "1")
+    with serving(tmp_path, engine=EngineOptions(1, 4, 4)) as server:
+        asked = {"model": "gpt", "stream": True, "max_tokens": 20, "min_tokens": 20}
+        found = []
+        thread = threading.Thread(
+            target=lambda: found.append(ask(server.rest_port, "POST", "/v1/completions", asked))
+        )
+        thread.start()
+        assert until(lambda: counted(server, "running_rows") == 1)
+        server.stop()
+        thread.join()
+    assert found[0][0] == 200
+    assert found[0][1].endswith(b"data: [DONE]\n\n")
 
 
 def test_vectors_come_as_numbers_and_packed(client, completing):
