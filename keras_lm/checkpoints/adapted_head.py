@@ -34,7 +34,7 @@ def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:
         labels: as of `load`.
 
     Returns:
-        A `TaskHead`, or what `load` takes as `task`.
+        A `TaskHead`, without labels where there are none; or what `load` takes as `task`.
     """
     own = (directory / CONFIG).is_file()
     if own and task is None:
@@ -54,16 +54,16 @@ def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:
         return task
     options = {}
     if task in ("text_classification", "token_classification"):
-        options["labels"] = label_names(_number_of_classes(directory) if labels is None else labels)
+        known = _number_of_classes(directory) if labels is None else labels
+        if known is not None:
+            options["labels"] = label_names(known)
     return TaskHead(task, options, trained=False)
 
 
-def _number_of_classes(directory: pathlib.Path) -> int:
+def _number_of_classes(directory: pathlib.Path) -> int | None:
+    """Gives the number of classes of the head that lies among the adapters, if one does."""
     with SafetensorsFile(directory / ADAPTER_WEIGHTS) as file:
         for name, info in file.infos.items():
             if name.endswith(_LAST):
                 return info.shape[0]
-    raise ValueError(
-        "A classifier's adapters come with its head; without it labels=[...] must be given. "
-        f"Received: labels=None, and {directory} without a head"
-    )
+    return None

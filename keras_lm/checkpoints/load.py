@@ -14,6 +14,7 @@ import keras_lm.models
 import keras_lm.tasks
 from keras_lm.checkpoints import hub
 from keras_lm.checkpoints.adapted_head import adapted_head
+from keras_lm.checkpoints.config import CONFIG
 from keras_lm.checkpoints.directory import load_directory
 from keras_lm.checkpoints.family import BACKBONE
 from keras_lm.checkpoints.keras_nlp_presets import is_preset, is_preset_directory, load_preset
@@ -126,7 +127,19 @@ def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> Lan
         base = str(path / base)
     adapted: Any
     head = adapted_head(path, task, labels)
-    if isinstance(head, TaskHead):
+    if isinstance(head, TaskHead) and not (path / CONFIG).is_file():
+        # PEFT's: the head may lie with the model, or be new and lie with the adapters.
+        adapted = load(base, None, dtype)
+        if type(adapted) is not TASKS[head.name]:
+            if "labels" not in head.options and head.name != "question_answering":
+                raise ValueError(
+                    "A classifier's head must lie with its adapters or with the model that they "
+                    f"were trained on. Received: {path} and {base}, without one"
+                )
+            adapted = TASKS[head.name](load(base, BACKBONE, dtype), **head.options)
+        elif head.options.get("labels") and labels is not None:
+            adapted = load(base, head.name, dtype, labels=labels)
+    elif isinstance(head, TaskHead):
         beneath = "seq2seq" if head.name in TARGET_TASKS else BACKBONE
         adapted = TASKS[head.name](load(base, beneath, dtype), **head.options)
     else:

@@ -58,6 +58,10 @@ _FIXED: dict[str, tuple[Any, ...]] = {
     "use_bdlora": (None, False),
     "alora_invocation_tokens": (None,),
     "arrow_config": (None,),
+    "use_qalora": (False, None),
+    "kasa_config": (None,),
+    "velora_config": (None,),
+    "monteclora_config": (None,),
     # Others change the kernels beneath when they begin.
     "init_lora_weights": (True, False, "gaussian", "eva", "orthogonal"),
 }
@@ -65,7 +69,7 @@ _FIXED: dict[str, tuple[Any, ...]] = {
 _HARMLESS = """
     target_modules exclude_modules modules_to_save layers_to_transform layers_pattern rank_pattern
     fan_in_fan_out inference_mode peft_type peft_version task_type revision auto_mapping
-    megatron_config megatron_core loftq_config eva_config corda_config qalora_group_size use_qalora
+    megatron_config megatron_core loftq_config eva_config corda_config qalora_group_size
     ensure_weight_tying runtime_config lora_ga_config base_model_name_or_path
 """.split()  # noqa: SIM905 - as a text it is easier to read
 
@@ -268,7 +272,8 @@ def adapter_config(directory: pathlib.Path) -> Config:
     config = Config.of(directory / ADAPTER_CONFIG)
     config.must_be("peft_type", "LORA")
     for name, allowed in _FIXED.items():
-        config.must_be(name, *allowed)
+        if config.get(name, allowed[0]) not in allowed:
+            config.refuse(name, f"{name} must be {' or '.join(map(repr, allowed))}.")
     config.harmless(*_HARMLESS)
     if config.number("lora_dropout", 0.0):
         warnings.warn(

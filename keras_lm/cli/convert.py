@@ -18,6 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), help="of the weights"
     )
+    parser.add_argument(
+        "--merge-lora", action="store_true", help="of adapters: the whole model with them added"
+    )
     parser.add_argument("--max-shard-size", default="5GB", help="of a file; default: 5GB")
 
 
@@ -30,7 +33,11 @@ def run(options: argparse.Namespace) -> int:
         labels = int(labels) if labels.isdecimal() else labels.split(",")
     model = load(options.model, options.task, labels=labels)
     path = save(
-        model, options.directory, dtype=options.dtype, max_shard_size=options.max_shard_size
+        model,
+        options.directory,
+        dtype=options.dtype,
+        max_shard_size=options.max_shard_size,
+        lora="merged" if options.merge_lora else "adapters",
     )
     print(path)
     return 0

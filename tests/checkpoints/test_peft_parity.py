@@ -73,8 +73,8 @@ def test_the_logits_are_peft_s_both_ways(name, their_targets, our_targets, optio
     # Theirs to ours.
     options = {"r": 2, "lora_alpha": 6, "target_modules": their_targets, **options}
     config = peft.LoraConfig(init_lora_weights=False, **options)
-    config.base_model_name_or_path = str(tmp_path / "base")
     adapted = peft.get_peft_model(base, config).eval()
+    adapted.peft_config["default"].base_model_name_or_path = str(tmp_path / "base")
     with torch.no_grad():
         for parameter in adapted.parameters():
             if parameter.requires_grad:

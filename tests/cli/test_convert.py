@@ -34,3 +34,17 @@ def test_convert_makes_a_task_with_labels(tmp_path):
     with pytest.warns(UserWarning, match="train"):
         assert main(words) == 0
     assert load(tmp_path / "task").labels == ("negative", "positive")
+
+
+def test_convert_adds_adapters_to_the_model(tmp_path):
+    save(GPT(20, 8, 1, 2, 16, max_length=32), tmp_path / "gpt")
+    model = load(tmp_path / "gpt")
+    model.add_lora(2)
+    for weight in model.lora_weights:
+        weight.assign(np.ones(weight.shape))
+    save(model, tmp_path / "adapters")
+    words = ["convert", str(tmp_path / "adapters"), str(tmp_path / "whole"), "--merge-lora"]
+    assert main(words) == 0
+    whole = load(tmp_path / "whole")
+    assert not whole.has_lora
+    np.testing.assert_allclose(whole(np.array([[1, 2]])), model(np.array([[1, 2]])), atol=1e-5)
