@@ -1,0 +1,78 @@
+"""A saved task, and its answers as what JSON can hold."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from keras_lm.checkpoints import load
+from keras_lm.tasks import TASKS
+
+Answer = dict[str, Any]
+
+
+def load_fine_tuned(path: str) -> tuple[str, Any]:
+    """Loads a task.
+
+    Returns:
+        Its name, as in `keras_lm.tasks.TASKS`, and the model.
+
+    Raises:
+        ValueError: it is a model without a task; or see `keras_lm.load`.
+    """
+    model = load(path)
+    for name, kind in TASKS.items():
+        if isinstance(model, kind):
+            return name, model
+    raise ValueError(
+        f"The model must be fine-tuned for one of {', '.join(TASKS)}. "
+        f"Received: {path}, a {type(model).__name__}"
+    )
+
+
+def answers_of(
+    task: str, model: Any, rows: Sequence[dict[str, str]], batch_size: int
+) -> Iterator[Answer]:
+    """What the model says of each row, by name; `cut` says of which it read the start alone.
+
+    Args:
+        task: the model's.
+        model: a task.
+        rows: one text each, or all of them two.
+        batch_size: texts that are read at once.
+    """
+    texts: list[Any] = [tuple(row.values()) for row in rows]
+    if len(rows[0]) == 1:
+        texts = [text for (text,) in texts]
+    found = model.predict(texts, batch_size, verbose=0)
+    for answer, cut in zip(_ANSWERS[task](model, found), found.cut, strict=True):
+        yield {**answer, "cut": bool(cut)}
+
+
+def _classes(model: Any, found: Any) -> Iterator[Answer]:
+    for i, scores_C in enumerate(found.scores):
+        scores = {
+            name: round(float(score), 6) for name, score in zip(model.labels, scores_C, strict=True)
+        }
+        if model.problem == "single_label":
+            yield {"label": found.labels[i], "scores": scores}
+        elif model.problem == "multi_label":
+            yield {"labels": list(found.labels[i]), "scores": scores}
+        else:
+            yield {"scores": scores}
+
+
+def _entities(model: Any, found: Any) -> Iterator[Answer]:
+    for entities in found.entities:
+        yield {"entities": [entity._asdict() for entity in entities]}
+
+
+def _targets(model: Any, found: Any) -> Iterator[Answer]:
+    for text in found.texts:
+        yield {model.ANSWER: text}
+
+
+_ANSWERS = {
+    "text_classification": _classes,
+    "token_classification": _entities,
+    "translation": _targets,
+    "summarization": _targets,
+}

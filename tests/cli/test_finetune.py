@@ -1,0 +1,145 @@
+"""Files to a fine-tuned directory, its figures and its answers, by commands alone."""
+
+import json
+
+import pytest
+
+from keras_lm import BERT, TextClassifier, TokenClassifier, evaluate, load
+from keras_lm.cli.main import main
+from keras_lm.tokenizers import WordPiece
+
+WORDS = ["good", "bad", "a", "film", ".", "lon", "##don"]
+TRAIN = "review,label\n" + "good film .,yes\nbad film .,no\na good film,yes\na bad film,no\n" * 4
+TAGGED = "a O\nlondon B-LOC\nfilm O\n\nlondon B-LOC\nbad O\n"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with a small model and files."""
+    path = tmp_path_factory.mktemp("finetune")
+    tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+    model = BERT(
+        tokenizer.vocab_size, 16, 1, 2, 32, max_length=10, dropout_rate=0.0, tokenizer=tokenizer
+    )
+    model.build()
+    model.save(path / "bert.keras")
+    (path / "train.csv").write_text(TRAIN)
+    (path / "tags.conll").write_text(TAGGED)
+    (path / "texts.txt").write_text("good\nbad film\n")
+    return path
+
+
+def finetune(place, out, *words):
+    rest = ["--out", str(place / out), "--verbose", "0", *words]
+    return main(["finetune", str(place / "bert.keras"), *rest])
+
+
+def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
+    train, out = str(place / "train.csv"), str(place / "sentiment")
+    words = ["--task", "text_classification", "--train", train, "--validation", train]
+    words += ["--labels", "no, yes", "--column", "text=review", "--learning-rate", "2e-2"]
+    assert finetune(place, "sentiment", *words, "--epochs", "6", "--batch-size", "8") == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == out
+    assert "accuracy  1.0000" in printed.out
+    assert "16 rows, 0 of them without their end, 0 left out" in printed.err
+    assert sorted(p.name for p in place.iterdir() if p.name.startswith(".")) == []
+
+    model = load(out)
+    assert isinstance(model, TextClassifier)
+    assert model.labels == ("no", "yes")
+    assert main(["evaluate", out, train, "--column", "text=review", "--json"]) == 0
+    expected = evaluate(model, train, text="review", verbose=0)
+    assert json.loads(capsys.readouterr().out) == expected
+
+    answers = place / "answers.jsonl"
+    assert main(["predict", out, str(place / "texts.txt"), "--out", str(answers)]) == 0
+    rows = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert [(row["text"], row["label"]) for row in rows] == [("good", "yes"), ("bad film", "no")]
+    found = model.predict(["good", "bad film"], verbose=0)
+    for row, scores in zip(rows, found.scores, strict=True):
+        assert list(row["scores"].values()) == pytest.approx(scores.tolist(), abs=1e-5)
+    capsys.readouterr()
+    assert main(["predict", out, train, "--column", "text=review", "--batch-size", "1"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["label"] for row in lines] == [
+        line.split(",")[1] for line in TRAIN.splitlines()[1:]
+    ]
+
+    # The head that is there goes on; it keeps its labels.
+    words = ["--task", "text_classification", "--train", train, "--out", str(place / "b")]
+    assert main(["finetune", out, *words, "--labels", "yes,no", "--column", "text=review"]) == 2
+    assert "goes on with the labels that it has" in capsys.readouterr().err
+    assert not (place / "b").exists()
+
+
+def test_words_are_tagged_and_their_entities_printed(place, capsys):
+    words = ["--task", "token_classification", "--train", str(place / "tags.conll")]
+    assert (
+        finetune(
+            place,
+            "places",
+            *words,
+            "--labels",
+            "O,B-LOC",
+            "--learning-rate",
+            "3e-2",
+            "--epochs",
+            "12",
+        )
+        == 0
+    )
+    assert isinstance(load(place / "places"), TokenClassifier)
+    capsys.readouterr()
+    assert main(["predict", str(place / "places"), "--text", "film london"]) == 0
+    (entity,) = json.loads(capsys.readouterr().out)["entities"]
+    assert (entity["text"], entity["type"], entity["start"]) == ("london", "LOC", 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--train": "gone.csv"}, "--train must be a file. Received: 'gone.csv'"),
+        ({"--out": "."}, "--out must not exist yet"),
+        ({"--labels": None}, "needs --labels"),
+        ({"--labels": "a,a"}, "Labels must be different names"),
+        ({"--column": "label=stars"}, "'stars' missing"),
+        ({"--column": "words=1"}, "NAME one of text, text_pair, label"),
+        ({"--labels": "yes"}, "labels must be at least 2"),
+        ({"--labels": "yes,maybe"}, "'no' in column 'label', line 3 of"),
+        ({"--tokens-per-batch": "9"}, "--tokens-per-batch is for translation"),
+        ({"--patience": "2"}, "--patience needs --validation"),
+        ({"--max-length": "11"}, "--max-length must be in 1 .. 10"),
+        ({"--lora": "2"}, "--lora needs one"),
+    ],
+)
+def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, changes, message):
+    words = {
+        "--task": "text_classification",
+        "--train": str(place / "train.csv"),
+        "--labels": "no,yes",
+        "--out": str(tmp_path / "out"),
+        **changes,
+    }
+    given = [part for name, word in words.items() if word is not None for part in (name, word)]
+    if "--column" not in changes or "label=" in changes["--column"]:
+        given += ["--column", "text=review"]
+    assert main(["finetune", str(place / "bert.keras"), *given]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "bert.keras", "gone.csv"], "must exist"),
+        (["evaluate", "bert.keras", "train.csv"], "must be fine-tuned for one of"),
+        (["predict", "bert.keras", "gone.csv"], "predict takes a file, or --text"),
+        (["predict", "bert.keras"], "Received: neither"),
+        (["predict", "bert.keras", "texts.txt", "--out", "train.csv"], "--out must not exist yet"),
+    ],
+)
+def test_questions_that_cannot_be_are_said_in_one_line(place, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(place)
+    assert main(words) == 2
+    assert message in capsys.readouterr().err
