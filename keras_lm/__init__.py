@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keras_lm.models.roberta import RoBERTa as RoBERTa
     from keras_lm.models.transformer import Transformer as Transformer
     from keras_lm.serving.exporting import export as export
+    from keras_lm.tasks.counterfactual_pairs import counterfactual as counterfactual
     from keras_lm.tasks.evaluating import evaluate as evaluate
     from keras_lm.tasks.question_answering import QuestionAnswering as QuestionAnswering
     from keras_lm.tasks.search_index import SearchIndex as SearchIndex
@@ -54,6 +55,7 @@ _HOME = {
     "TokenClassifier": "tasks.token_classifier",
     "Transformer": "models.transformer",
     "Translator": "tasks.translator",
+    "counterfactual": "tasks.counterfactual_pairs",
     "evaluate": "tasks.evaluating",
     "export": "serving.exporting",
     "load": "checkpoints.load",

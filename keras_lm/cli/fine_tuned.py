@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from keras_lm.checkpoints import load
+from keras_lm.cli.task_columns import COLUMNS
 from keras_lm.tasks import TASKS
 
 Answer = dict[str, Any]
@@ -19,11 +20,11 @@ def load_fine_tuned(path: str) -> tuple[str, Any]:
         ValueError: it is a model without a task; or see `keras_lm.load`.
     """
     model = load(path)
-    for name, kind in TASKS.items():
-        if isinstance(model, kind):
+    for name in COLUMNS:
+        if isinstance(model, TASKS[name]):
             return name, model
     raise ValueError(
-        f"The model must be fine-tuned for one of {', '.join(TASKS)}. "
+        f"The model must be fine-tuned for one of {', '.join(COLUMNS)}. "
         f"Received: {path}, a {type(model).__name__}"
     )
 

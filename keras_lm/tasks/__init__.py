@@ -1,5 +1,6 @@
 """A model's encoder and a head: what language models are fine-tuned for."""
 
+from keras_lm.tasks.counterfactual_pairs import counterfactual
 from keras_lm.tasks.evaluate_each_epoch import EvaluateEachEpoch
 from keras_lm.tasks.evaluating import evaluate
 from keras_lm.tasks.question_answering import QuestionAnswering
@@ -32,5 +33,6 @@ __all__ = [
     "TextEmbedder",
     "TokenClassifier",
     "Translator",
+    "counterfactual",
     "evaluate",
 ]

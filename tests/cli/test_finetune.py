@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from keras_lm import BERT, TextClassifier, TokenClassifier, evaluate, load
+from keras_lm import BERT, TextClassifier, TokenClassifier, counterfactual, evaluate, load
 from keras_lm.cli.main import main
 from keras_lm.tokenizers import WordPiece
 
 WORDS = ["good", "bad", "a", "film", ".", "lon", "##don"]
 TRAIN = "review,label\n" + "good film .,yes\nbad film .,no\na good film,yes\na bad film,no\n" * 4
-TAGGED = "a O\nlondon B-LOC\nfilm O\n\nlondon B-LOC\nbad O\n"
+TAGGED = "a O\nlondon B-LOC\nfilm O\n\nfilm O\nlondon B-LOC\n\n" * 8
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,21 @@ def place(tmp_path_factory):
     path = tmp_path_factory.mktemp("finetune")
     tokenizer = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
     model = BERT(
-        tokenizer.vocab_size, 16, 1, 2, 32, max_length=10, dropout_rate=0.0, tokenizer=tokenizer
+        tokenizer.vocab_size,
+        16,
+        1,
+        2,
+        32,
+        max_length=10,
+        dropout_rate=0.0,
+        tokenizer=tokenizer,
+        initializer_range=0.2,
     )
     model.build()
     model.save(path / "bert.keras")
     (path / "train.csv").write_text(TRAIN)
     (path / "tags.conll").write_text(TAGGED)
-    (path / "texts.txt").write_text("good\nbad film\n")
+    (path / "texts.txt").write_text("good film\nbad film .\n")
     return path
 
 
@@ -37,8 +45,8 @@ def finetune(place, out, *words):
 def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
     train, out = str(place / "train.csv"), str(place / "sentiment")
     words = ["--task", "text_classification", "--train", train, "--validation", train]
-    words += ["--labels", "no, yes", "--column", "text=review", "--learning-rate", "2e-2"]
-    assert finetune(place, "sentiment", *words, "--epochs", "6", "--batch-size", "8") == 0
+    words += ["--labels", "no, yes", "--column", "text=review", "--learning-rate", "1e-2"]
+    assert finetune(place, "sentiment", *words, "--epochs", "12", "--batch-size", "4") == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == out
     assert "accuracy  1.0000" in printed.out
@@ -55,8 +63,11 @@ def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
     answers = place / "answers.jsonl"
     assert main(["predict", out, str(place / "texts.txt"), "--out", str(answers)]) == 0
     rows = [json.loads(line) for line in answers.read_text().splitlines()]
-    assert [(row["text"], row["label"]) for row in rows] == [("good", "yes"), ("bad film", "no")]
-    found = model.predict(["good", "bad film"], verbose=0)
+    assert [(row["text"], row["label"]) for row in rows] == [
+        ("good film", "yes"),
+        ("bad film .", "no"),
+    ]
+    found = model.predict(["good film", "bad film ."], verbose=0)
     for row, scores in zip(rows, found.scores, strict=True):
         assert list(row["scores"].values()) == pytest.approx(scores.tolist(), abs=1e-5)
     capsys.readouterr()
@@ -65,6 +76,17 @@ def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
     assert [row["label"] for row in lines] == [
         line.split(",")[1] for line in TRAIN.splitlines()[1:]
     ]
+
+    pairs = place / "pairs.csv"
+    pairs.write_text(
+        "text,text_pair,group\ngood film .,bad film .,mood\ngood film .,a good film,article\n"
+    )
+    assert main(["evaluate", out, "--counterfactual", str(pairs), "--json"]) == 0
+    expected = counterfactual(model, pairs, verbose=0)
+    assert json.loads(capsys.readouterr().out) == expected
+    assert expected["groups"]["mood"]["changed"] == 1
+    assert main(["evaluate", out, "--counterfactual", str(pairs)]) == 0
+    assert "groups.mood.rate " in capsys.readouterr().out
 
     # The head that is there goes on; it keeps its labels.
     words = ["--task", "text_classification", "--train", train, "--out", str(place / "b")]
@@ -83,7 +105,7 @@ def test_words_are_tagged_and_their_entities_printed(place, capsys):
             "--labels",
             "O,B-LOC",
             "--learning-rate",
-            "3e-2",
+            "1e-2",
             "--epochs",
             "12",
         )
@@ -133,6 +155,7 @@ def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, chan
     ("words", "message"),
     [
         (["evaluate", "bert.keras", "gone.csv"], "must exist"),
+        (["evaluate", "bert.keras"], "a file or --counterfactual PAIRS. Received: neither"),
         (["evaluate", "bert.keras", "train.csv"], "must be fine-tuned for one of"),
         (["predict", "bert.keras", "gone.csv"], "predict takes a file, or --text"),
         (["predict", "bert.keras"], "Received: neither"),
