@@ -13,14 +13,16 @@ import keras
 
 from keras_lm import data
 from keras_lm.checkpoints import load, save
+from keras_lm.cli.model_card import CARD, DataFile, model_card
 from keras_lm.cli.task_columns import COLUMNS, LABELLED
-from keras_lm.data.pipeline import Pipeline
 from keras_lm.data.table_rows import open_rows
 from keras_lm.tasks import TASKS, Task, evaluate
 from keras_lm.tasks.target_task import TargetTask
 
 _LENGTHS = {"summarization": 512}  # Where nothing is said: 128.
 _TARGET_LENGTH = 128
+_BATCH_SIZE, _TOKENS_PER_BATCH = 32, 4096
+_SETTINGS = ("epochs", "max_length", "lora", "class_weights", "patience", "dtype", "seed")
 
 
 def finetune(options: argparse.Namespace) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
         model = task_of(options)
         if options.lora is not None:
             model.add_lora(rank=options.lora)
-        train, *validation = [_batches(model, file, options) for file in files]
+        read = [_batches(model, file, options) for file in files]
+        train, *validation = [found for found, _ in read]
         model.compile(learning_rate=options.learning_rate)
         stop = []
         if options.patience is not None:
@@ -66,6 +69,18 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
         if validation:
             figures = evaluate(model, options.validation, verbose=0, **options.columns)
         save(model, directory)
+        card = model_card(
+            options.task,
+            model,
+            beneath=options.model,
+            files=[
+                DataFile(pathlib.Path(file).name, counts)
+                for file, (_, counts) in zip(files, read, strict=True)
+            ],
+            settings=_settings(model, options),
+            figures=figures,
+        )
+        (directory / CARD).write_text(card, "utf-8")
     return figures
 
 
@@ -121,8 +136,8 @@ def _head(options: argparse.Namespace) -> dict[str, Any]:
     return {"labels": options.labels, **problem}
 
 
-def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
-    """The batches of a file; says what it read, and lists what it left out."""
+def _batches(model: Any, file: str, options: argparse.Namespace) -> tuple[Any, dict[str, int]]:
+    """The batches of a file, and what was counted; says so, and lists what was left out."""
     length = options.max_length or min(_LENGTHS.get(options.task, 128), model.max_length)
     common = {"seed": options.seed, **options.columns}
     if options.bad_rows is not None and file == options.train:  # Figures are of whole files.
@@ -133,16 +148,16 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
         found = make(
             file,
             model.tokenizer,
-            tokens_per_batch=options.tokens_per_batch or 4096,
+            tokens_per_batch=options.tokens_per_batch or _TOKENS_PER_BATCH,
             max_source_length=length,
             max_target_length=min(_TARGET_LENGTH, model.max_length),
             decoder_start=model.start_ids,
             drop_remainder=False,
             **common,
         )
-        lost = f"{found.num_too_long} too long"
+        counts = {"pairs too long": found.num_too_long}
     else:
-        common |= {"batch_size": options.batch_size or 32, "sequence_length": length}
+        common |= {"batch_size": options.batch_size or _BATCH_SIZE, "sequence_length": length}
         if options.task == "text_classification":
             common |= {"labels": model.labels, "problem": model.problem}
             if file == options.train:
@@ -150,16 +165,23 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
             found = data.classification(file, model.tokenizer, **common)
         else:
             found = data.tagging(file, model.tokenizer, labels=model.labels, **common)
-        lost = f"{found.num_rows} rows, {found.num_cut} of them without their end"
-    _say(file, found, lost)
-    return found
-
-
-def _say(file: str, found: Pipeline, what: str) -> None:
+        counts = {"rows": found.num_rows, "of them without their end": found.num_cut}
     dropped = getattr(found, "dropped", [])
-    print(f"{file}: {what}, {len(dropped)} left out", file=sys.stderr)
+    counts["left out"] = len(dropped)
+    said = ", ".join(f"{value:,} {name}" for name, value in counts.items())
+    print(f"{file}: {said}", file=sys.stderr)
     for wrong in dropped:
         print(f"  {wrong}", file=sys.stderr)
+    return found, counts
+
+
+def _settings(model: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """What the training was asked for, by name, defaults too; None: not given."""
+    size = {"batch_size": options.batch_size or _BATCH_SIZE}
+    if isinstance(model, TargetTask):
+        size = {"tokens_per_batch": options.tokens_per_batch or _TOKENS_PER_BATCH}
+    rate = {"learning_rate": options.learning_rate or model.LEARNING_RATE}
+    return {**{name: getattr(options, name) for name in _SETTINGS}, **size, **rate}
 
 
 @contextlib.contextmanager

@@ -53,6 +53,12 @@ def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
     assert "16 rows, 0 of them without their end, 0 left out" in printed.err
     assert sorted(p.name for p in place.iterdir() if p.name.startswith(".")) == []
 
+    card = (place / "sentiment" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: keras\npipeline_tag: text-classification\n---\n")
+    assert "2 labels, class 0 first: `no`, `yes`." in card
+    assert "- Training: `train.csv`, 16 rows, 0 of them without their end, 0 left out." in card
+    assert "| accuracy | 1.0000 |" in card
+
     model = load(out)
     assert isinstance(model, TextClassifier)
     assert model.labels == ("no", "yes")
