@@ -66,6 +66,16 @@ def _entities(model: Any, found: Any) -> Iterator[Answer]:
         yield {"entities": [entity._asdict() for entity in entities]}
 
 
+def _vectors(model: Any, found: Any) -> Iterator[Answer]:
+    for vector_D in found.vectors:
+        yield {"embedding": vector_D.tolist()}
+
+
+def _found(model: Any, found: Any) -> Iterator[Answer]:
+    for text, *rest in found.answers:
+        yield {"answer": text, **dict(zip(("start", "end", "score"), rest, strict=True))}
+
+
 def _targets(model: Any, found: Any) -> Iterator[Answer]:
     for text in found.texts:
         yield {model.ANSWER: text}
@@ -74,6 +84,8 @@ def _targets(model: Any, found: Any) -> Iterator[Answer]:
 _ANSWERS = {
     "text_classification": _classes,
     "token_classification": _entities,
+    "text_embedding": _vectors,
+    "question_answering": _found,
     "translation": _targets,
     "summarization": _targets,
 }

@@ -6,6 +6,7 @@ import pathlib
 from keras_lm.cli.task_columns import COLUMNS, LABELLED, read_columns
 
 _PROBLEMS = ("single_label", "multi_label", "regression")
+_OBJECTIVES = ("ranking", "cosine", "triplet")
 _TARGETS = ("translation", "summarization")
 _BY_ROWS = tuple(task for task in COLUMNS if task not in _TARGETS)
 # Options that not every task has.
@@ -13,6 +14,7 @@ _ONLY = {
     "labels": LABELLED,
     "labels_file": LABELLED,
     "problem": ("text_classification",),
+    "objective": ("text_embedding",),
     "class_weights": ("text_classification",),
     "batch_size": _BY_ROWS,
     "tokens_per_batch": _TARGETS,
@@ -25,13 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="what keras_lm.load takes: a path or a name")
     parser.add_argument("--task", required=True, choices=tuple(COLUMNS))
     parser.add_argument(
-        "--train", required=True, help="the file: .csv, .tsv, .jsonl; of tags CoNLL's; see docs"
+        "--train",
+        required=True,
+        help="the file: .csv, .tsv, .jsonl; of tags CoNLL's, of questions SQuAD's; see docs",
     )
     parser.add_argument("--validation", help="a file of the same kind, for figures")
     parser.add_argument("--out", required=True, help="the directory to write; must not exist")
     parser.add_argument("--labels", help='names of the classes, class 0 first: "negative,positive"')
     parser.add_argument("--labels-file", help="the same, a name a line")
     parser.add_argument("--problem", choices=_PROBLEMS, help="of texts; default: single_label")
+    parser.add_argument(
+        "--objective",
+        choices=_OBJECTIVES,
+        help="of embeddings, see docs/embeddings.md; default: ranking",
+    )
     parser.add_argument(
         "--column",
         action="append",

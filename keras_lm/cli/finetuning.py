@@ -19,10 +19,19 @@ from keras_lm.data.table_rows import open_rows
 from keras_lm.tasks import TASKS, Task, evaluate
 from keras_lm.tasks.target_task import TargetTask
 
-_LENGTHS = {"summarization": 512}  # Where nothing is said: 128.
+_LENGTHS = {"summarization": 512, "question_answering": 384}  # Where nothing is said: 128.
 _TARGET_LENGTH = 128
 _BATCH_SIZE, _TOKENS_PER_BATCH = 32, 4096
-_SETTINGS = ("epochs", "max_length", "lora", "class_weights", "patience", "dtype", "seed")
+_SETTINGS = (
+    "epochs",
+    "max_length",
+    "lora",
+    "objective",
+    "class_weights",
+    "patience",
+    "dtype",
+    "seed",
+)
 
 
 def finetune(options: argparse.Namespace) -> dict[str, Any]:
@@ -50,7 +59,8 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
             model.add_lora(rank=options.lora)
         read = [_batches(model, file, options) for file in files]
         train, *validation = [found for found, _ in read]
-        model.compile(learning_rate=options.learning_rate)
+        chosen = {} if options.objective is None else {"objective": options.objective}
+        model.compile(learning_rate=options.learning_rate, **chosen)
         stop = []
         if options.patience is not None:
             stop = [
@@ -66,7 +76,8 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
             verbose=options.verbose,
         )
         figures: dict[str, Any] = {}
-        if validation:
+        # Of embeddings they are correlations with scores.
+        if validation and (options.task != "text_embedding" or options.objective == "cosine"):
             figures = evaluate(model, options.validation, verbose=0, **options.columns)
         save(model, directory)
         card = model_card(
@@ -163,6 +174,11 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> tuple[Any, d
             if file == options.train:
                 common["class_weights"] = options.class_weights
             found = data.classification(file, model.tokenizer, **common)
+        elif options.task == "text_embedding":
+            objective = options.objective or model.objective
+            found = data.similarity(file, model.tokenizer, objective=objective, **common)
+        elif options.task == "question_answering":
+            found = data.question_answering(file, model.tokenizer, **common)
         else:
             found = data.tagging(file, model.tokenizer, labels=model.labels, **common)
         counts = {"rows": found.num_rows, "of them without their end": found.num_cut}
@@ -181,7 +197,8 @@ def _settings(model: Any, options: argparse.Namespace) -> dict[str, Any]:
     if isinstance(model, TargetTask):
         size = {"tokens_per_batch": options.tokens_per_batch or _TOKENS_PER_BATCH}
     rate = {"learning_rate": options.learning_rate or model.LEARNING_RATE}
-    return {**{name: getattr(options, name) for name in _SETTINGS}, **size, **rate}
+    given = {name: getattr(options, name) for name in _SETTINGS}
+    return {**given, **size, **rate}
 
 
 @contextlib.contextmanager

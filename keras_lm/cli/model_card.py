@@ -14,6 +14,8 @@ CARD = "README.md"
 _HUB = {
     "text_classification": "text-classification",
     "token_classification": "token-classification",
+    "text_embedding": "sentence-similarity",
+    "question_answering": "question-answering",
     "translation": "translation",
     "summarization": "summarization",
 }

@@ -28,6 +28,8 @@ COLUMNS = {
         ("text", "text_pair", "label"), ("text", "label"), second="text_pair"
     ),
     "token_classification": Columns(("word", "tag"), ()),
+    "text_embedding": Columns(("text", "text_pair", "negative", "score"), ("text", "text_pair")),
+    "question_answering": Columns((), (), ("question", "context")),
     "translation": Columns(("source", "target"), ("source", "target"), ("source",)),
     "summarization": Columns(("text", "summary"), ("text", "summary")),
 }

@@ -124,6 +124,30 @@ def test_words_are_tagged_and_their_entities_printed(place, capsys):
     assert (entity["text"], entity["type"], entity["start"]) == ("london", "LOC", 5)
 
 
+def test_embeddings_and_answers_come_from_files_too(place, capsys):
+    scored = place / "scored.csv"
+    scored.write_text("text,text_pair,score\ngood film,a good film,1\ngood,bad,0\nfilm,a,0.5\n")
+    words = ["--train", str(scored), "--validation", str(scored), "--epochs", "1"]
+    words += ["--task", "text_embedding", "--objective", "cosine"]
+    assert finetune(place, "vectors", *words) == 0
+    assert "spearman" in capsys.readouterr().out
+    assert main(["predict", str(place / "vectors"), "--text", "good film"]) == 0
+    found = json.loads(capsys.readouterr().out)["embedding"]
+    expected = load(place / "vectors").predict("good film", verbose=0).vectors
+    assert found == pytest.approx(expected.tolist(), abs=1e-6)
+
+    answer = {"text": "film", "answer_start": 7}
+    row = {"question": "a film", "context": "a good film", "answers": [answer], "id": "1"}
+    asked = place / "questions.jsonl"
+    asked.write_text(json.dumps(row))
+    words = ["--task", "question_answering", "--train", str(asked), "--epochs", "1"]
+    assert finetune(place, "answers", *words) == 0
+    capsys.readouterr()
+    assert main(["predict", str(place / "answers"), str(asked)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["context"][found["start"] : found["end"]] == found["answer"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
