@@ -124,6 +124,7 @@ def test_words_are_tagged_and_their_entities_printed(place, capsys):
     assert (entity["text"], entity["type"], entity["start"]) == ("london", "LOC", 5)
 
 
+@pytest.mark.slow
 def test_embeddings_and_answers_come_from_files_too(place, capsys):
     scored = place / "scored.csv"
     scored.write_text("text,text_pair,score\ngood film,a good film,1\ngood,bad,0\nfilm,a,0.5\n")

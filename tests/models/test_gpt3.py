@@ -57,7 +57,7 @@ def test_greedy_generation_equals_full_passes(model):
         assert row[len(prompt) :] == np.argmax(logits[len(prompt) - 1 :], -1).tolist()
 
 
-@pytest.mark.parametrize("num_beams", [1, 2])
+@pytest.mark.parametrize("num_beams", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_texts_longer_than_a_segment_of_the_cache_equal_full_passes(num_beams):
     keras.utils.set_random_seed(3)
     model = GPT(**{**SIZES, "max_length": 160}, initializer_range=0.3)

@@ -257,7 +257,7 @@ def test_versions_count_up_and_are_never_changed(bert, tmp_path):
     assert stat.S_IMODE((tmp_path / "m" / "7").stat().st_mode) == 0o755
 
 
-def test_who_comes_second_takes_the_next_version(gpt, tmp_path, monkeypatch):
+def test_who_comes_second_takes_the_next_version(bert, tmp_path, monkeypatch):
     def save_while_somebody_writes_version_3(root, path, signatures):
         pathlib.Path(path, "saved_model.pb").write_text("ours")
         (tmp_path / "m" / "3").mkdir(exist_ok=True)
@@ -265,22 +265,22 @@ def test_who_comes_second_takes_the_next_version(gpt, tmp_path, monkeypatch):
 
     (tmp_path / "m" / "2").mkdir(parents=True)
     monkeypatch.setattr(tf.saved_model, "save", save_while_somebody_writes_version_3)
-    assert export(gpt, tmp_path / "m", extra_files=False) == tmp_path / "m" / "4"
+    assert export(bert, tmp_path / "m", extra_files=False) == tmp_path / "m" / "4"
     assert (tmp_path / "m" / "3" / "saved_model.pb").read_text() == "theirs"
     (tmp_path / "m" / "3" / "saved_model.pb").unlink()
     (tmp_path / "m" / "3").rmdir()
     with pytest.raises(FileExistsError, match="never changed"):
-        export(gpt, tmp_path / "m", version=3)
+        export(bert, tmp_path / "m", version=3)
 
 
-def test_a_failed_export_leaves_nothing_behind(gpt, tmp_path, monkeypatch):
+def test_a_failed_export_leaves_nothing_behind(bert, tmp_path, monkeypatch):
     def fail(root, path, signatures):
         pathlib.Path(path, "half").write_text("")
         raise OSError("disk full")
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(OSError, match="disk full"):
-        export(gpt, tmp_path / "m", extra_files=False)
+        export(bert, tmp_path / "m", extra_files=False)
     assert list((tmp_path / "m").iterdir()) == []
 
 

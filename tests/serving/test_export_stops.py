@@ -20,7 +20,7 @@ MAKERS = {
 }
 
 
-@pytest.fixture(scope="module", params=MAKERS)
+@pytest.fixture(scope="module", params=["gpt", pytest.param("transformer", marks=pytest.mark.slow)])
 def model(request):
     return request.param, request.getfixturevalue(request.param)
 

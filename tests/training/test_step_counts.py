@@ -40,9 +40,10 @@ def ids(*shape):
             lambda: keras_lm.ELECTRA(**SIZES, embedding_size=8, heads=("replaced_token",)),
             ("token_ids",),
         ),
-        (
+        pytest.param(
             lambda: keras_lm.ELECTRAPretrainer(**SIZES, embedding_size=8),
             ("token_ids", "masked_positions"),
+            marks=pytest.mark.slow,
         ),
         (lambda: keras_lm.Transformer(**SIZES), ("token_ids", "decoder_token_ids")),
     ],
