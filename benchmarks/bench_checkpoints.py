@@ -7,7 +7,7 @@ in one process, the same steps with `training.Checkpoints(every_steps=10)` and w
 A checkpoint holds weights and both moments of AdamW, with checksums, and is on the disk (fsync)
 before the training goes on. `plain_write` writes and flushes as many bytes and nothing more.
 Ratios are to the steps without, by round. Writes `benchmarks/results/checkpoints-<date>.json`.
-About three minutes.
+About seven minutes.
 """
 
 import argparse
