@@ -44,7 +44,7 @@ test: $(STAMP) ## the default suite, under 10 minutes on 2 cores
 test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases under .cache/
 	$(BIN)/python -m pytest -m "slow or network"
 
-bench: $(STAMP) ## paired with peers, about an hour; writes benchmarks/results/
+bench: $(STAMP) ## paired with peers, about two hours; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_tokenizers.py
 	$(BIN)/python benchmarks/bench_input.py
 	$(BIN)/python benchmarks/bench_banded_attention.py
@@ -57,6 +57,7 @@ bench: $(STAMP) ## paired with peers, about an hour; writes benchmarks/results/
 	$(BIN)/python benchmarks/bench_generate.py
 	$(BIN)/python benchmarks/bench_prompt_lookup.py
 	$(BIN)/python benchmarks/bench_serve.py
+	$(BIN)/python benchmarks/bench_completions.py
 
 quickstart: $(STAMP) ## train a BERT and a GPT, export them, ask them; TEXT="a.txt b.txt": your own text
 	$(BIN)/python examples/quickstart.py $(TEXT)
