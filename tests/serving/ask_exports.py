@@ -1,13 +1,17 @@
 """Asks the exports in a directory and prints the answers as JSON; imports TensorFlow alone.
 
-python ask_exports.py DIRECTORY REQUESTS.json
+python ask_exports.py DIRECTORY REQUESTS.json [PACKAGE ...]
+
+Packages that are named cannot be imported, not by TensorFlow either.
 """
 
 import functools
 import json
 import sys
 
-import tensorflow as tf
+sys.modules.update(dict.fromkeys(sys.argv[3:]))  # What is None there cannot be imported.
+
+import tensorflow as tf  # noqa: E402
 
 
 def plain(tensor):
@@ -45,6 +49,8 @@ for name, signature, arguments in requests:
         found = ask(signatures[signature], arguments)
     answers.append({key: plain(value) for key, value in found.items()})
 unwanted = [
-    m for m in sys.modules if m.split(".")[0] in ("keras_lm", "tensorflow_text", "tokenizers")
+    name
+    for name, module in sys.modules.items()
+    if module is not None and name.split(".")[0] in ("keras_lm", "tensorflow_text", "tokenizers")
 ]
 print(json.dumps({"version": tf.__version__, "answers": answers, "unwanted": unwanted}))

@@ -109,15 +109,18 @@ TASK_REQUESTS = [
 ]
 
 
-def ask_in_another_process(directory, requests, python=sys.executable):
-    """Answers to requests from a process that has TensorFlow and the exports alone."""
+def ask_in_another_process(directory, requests, python=sys.executable, blocked=()):
+    """Answers to requests from a process that has TensorFlow and the exports alone.
+
+    Packages in `blocked` cannot be imported there.
+    """
     path = pathlib.Path(directory) / "requests.json"
     path.write_text(json.dumps(requests), encoding="utf-8")
     script = pathlib.Path(__file__).with_name("ask_exports.py")
     # Run elsewhere, without the checkout on the path.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
-        [str(python), str(script), str(directory), str(path)],
+        [str(python), str(script), str(directory), str(path), *blocked],
         capture_output=True,
         text=True,
         cwd=directory,
