@@ -49,8 +49,10 @@ def few_by_kernel(rows: Tensor, kernel: Tensor, finish: Callable[[Tensor], Tenso
         return finish(tf.matmul(rows, kernel))
 
     count = rows.shape[0]
-    if size * width < _LARGE or count is not None:
-        return one() if count == 1 and size * width >= _LARGE else several()
+    # Turned, a kernel of half precision is rearranged as a whole before it is multiplied.
+    turns = size * width >= _LARGE and rows.dtype == tf.float32
+    if not turns or count is not None:
+        return one() if count == 1 and turns else several()
     found = tf.cond(tf.equal(tf.shape(rows)[0], 1), one, several)
     found.set_shape([None, width])
     return found
