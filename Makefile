@@ -50,6 +50,7 @@ bench: $(STAMP) ## paired with peers, about two hours; writes benchmarks/results
 	$(BIN)/python benchmarks/bench_banded_attention.py
 	$(BIN)/python benchmarks/bench_train.py
 	$(BIN)/python benchmarks/bench_forward.py
+	$(BIN)/python benchmarks/bench_bfloat16.py
 	$(BIN)/python benchmarks/bench_memory.py
 	$(BIN)/python benchmarks/bench_checkpoints.py
 	$(BIN)/python benchmarks/bench_workers.py

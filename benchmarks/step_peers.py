@@ -1,7 +1,7 @@
 """Who trains and who encodes in `bench_train.py` and `bench_forward.py`.
 
 Each function below is run in a process of its own and gives what is timed there. Random weights and
-ids, float32, as many threads as the machine has cores.
+ids, as many threads as the machine has cores, float32 unless another dtype is asked for.
 
 B rows, T length, P masked tokens a row, L layers, D width, V vocabulary.
 """
@@ -73,17 +73,20 @@ def batch(shape: Shape, causal: bool) -> tuple[dict, Any, Any]:
 # A step of training: forward, backward, clipping to a global norm of 1, AdamW, accuracy.
 
 
-def ours_training(shape: Shape, causal: bool, jit_compile: bool) -> Seconds:
+def ours_training(shape: Shape, causal: bool, jit_compile: bool, dtype: str = "float32") -> Seconds:
     """`model.fit` of this package."""
     import keras_lm
 
     sizes = (shape.vocab_size, shape.width, shape.layers, shape.heads, 4 * shape.width)
-    model = (keras_lm.GPT if causal else keras_lm.BERT)(*sizes, max_length=shape.length)
+    made = keras_lm.GPT if causal else keras_lm.BERT
+    model = made(*sizes, max_length=shape.length, dtype=dtype)
     model.compile(learning_rate=1e-4, jit_compile=jit_compile)
     return _keras_steps(model, batch(shape, causal))
 
 
-def keras_nlp_training(shape: Shape, causal: bool, jit_compile: bool) -> Seconds:
+def keras_nlp_training(
+    shape: Shape, causal: bool, jit_compile: bool, dtype: str = "float32"
+) -> Seconds:
     """`model.fit` of keras-nlp's task models."""
     import keras
     import keras_nlp
@@ -96,6 +99,7 @@ def keras_nlp_training(shape: Shape, causal: bool, jit_compile: bool) -> Seconds
         "intermediate_dim": 4 * shape.width,
         "dropout": 0.1,
         "max_sequence_length": shape.length,
+        "dtype": dtype,
     }
     inputs, labels, weights = batch(shape, causal)
     if causal:
@@ -130,7 +134,7 @@ def _keras_steps(model: Any, data: tuple) -> Seconds:
     return seconds
 
 
-def torch_training(shape: Shape, causal: bool) -> Seconds:
+def torch_training(shape: Shape, causal: bool, half: bool = False) -> Seconds:
     """Transformers on torch; its encoder, and a head that looks at masked positions alone."""
     import torch
     import transformers
@@ -180,8 +184,9 @@ def torch_training(shape: Shape, causal: bool) -> Seconds:
     def seconds(steps: int) -> float:
         begin = time.perf_counter()
         for _ in range(steps):
-            logits = logits_of()
-            loss = cross_entropy(logits.flatten(0, 1), labels.flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                logits = logits_of()
+            loss = cross_entropy(logits.float().flatten(0, 1), labels.flatten())
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -199,17 +204,18 @@ def _decays(name: str) -> bool:
 # A forward pass of an encoder, to hidden states.
 
 
-def ours_forward(shape: Shape) -> Seconds:
+def ours_forward(shape: Shape, dtype: str = "float32") -> Seconds:
     """This package's encoder in a graph, without XLA: what an export computes."""
     import keras_lm
 
     sizes = (shape.vocab_size, shape.width, shape.layers, shape.heads, 4 * shape.width)
-    model = keras_lm.BERT(*sizes, max_length=max(shape.length, 512), heads=(), pooler=True)
+    longest = max(shape.length, 512)
+    model = keras_lm.BERT(*sizes, max_length=longest, heads=(), pooler=True, dtype=dtype)
     model.build()
     return _graph_passes(lambda inputs: model(inputs, training=False), shape, False)
 
 
-def keras_nlp_forward(shape: Shape, jit_compile: bool) -> Seconds:
+def keras_nlp_forward(shape: Shape, jit_compile: bool, dtype: str = "float32") -> Seconds:
     """keras-nlp's backbone in a graph."""
     import keras_nlp
 
@@ -220,6 +226,7 @@ def keras_nlp_forward(shape: Shape, jit_compile: bool) -> Seconds:
         hidden_dim=shape.width,
         intermediate_dim=4 * shape.width,
         max_sequence_length=max(shape.length, 512),
+        dtype=dtype,
     )
     return _graph_passes(
         lambda inputs: model(inputs, training=False)["sequence_output"], shape, jit_compile
@@ -245,7 +252,7 @@ def _graph_passes(model: Callable[[dict], Any], shape: Shape, jit_compile: bool)
     return seconds
 
 
-def torch_forward(shape: Shape) -> Seconds:
+def torch_forward(shape: Shape, half: bool = False) -> Seconds:
     """`BertModel` of Transformers."""
     import torch
     import transformers
@@ -260,6 +267,7 @@ def torch_forward(shape: Shape) -> Seconds:
             intermediate_size=4 * shape.width,
         )
     ).eval()
+    model = model.bfloat16() if half else model
     ids = torch.from_numpy(batch(shape, False)[0]["token_ids"]).long()
     mask = torch.ones_like(ids)
 
@@ -267,8 +275,26 @@ def torch_forward(shape: Shape) -> Seconds:
         begin = time.perf_counter()
         with torch.inference_mode():
             for _ in range(passes):
-                model(input_ids=ids, attention_mask=mask).last_hidden_state.numpy()
+                model(input_ids=ids, attention_mask=mask).last_hidden_state.float().numpy()
         return (time.perf_counter() - begin) / passes
+
+    return seconds
+
+
+def ours_decoding(shape: Shape, dtype: str = "float32") -> Seconds:
+    """`GPT.generate`, greedily: `rows` prompts of `length` tokens, 64 new ones each."""
+    import keras_lm
+
+    sizes = (shape.vocab_size, shape.width, shape.layers, shape.heads, 4 * shape.width)
+    model = keras_lm.GPT(*sizes, max_length=1_024, dtype=dtype)
+    model.build()
+    prompts = batch(shape, True)[0]["token_ids"].tolist()
+
+    def seconds(texts: int) -> float:
+        begin = time.perf_counter()
+        for _ in range(texts):
+            model.generate(prompts, max_new_tokens=64)
+        return (time.perf_counter() - begin) / texts
 
     return seconds
 
