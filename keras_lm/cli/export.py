@@ -28,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--return-scores", action="store_true", help="answers come with their log-probabilities"
     )
     parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the weights, which the export computes in; default: the model's",
+    )
+    parser.add_argument(
         "--no-extra-files",
         action="store_true",
         help="no examples, no card, nothing to warm up with",
@@ -50,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
         num_beams=options.num_beams,
         stop=options.stop,
         return_scores=options.return_scores,
+        dtype=options.dtype,
         about=about,
         extra_files=not options.no_extra_files,
     )

@@ -12,6 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", help="one version of a SavedModel, e.g. saved_models/gpt/1")
     parser.add_argument("--model", required=True, help="what keras_lm.load takes: a path or a name")
     parser.add_argument("--texts", help="a file with a text a line; default: four texts")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="round the model to it first; default: as loaded, so that what an export's own dtype "
+        "costs is among the differences",
+    )
     parser.add_argument("--tolerance", type=float, default=1e-4, help="of numbers; default 1e-4")
 
 
@@ -23,10 +29,14 @@ def run(options: argparse.Namespace) -> int:
         if not texts:
             raise ValueError(f"--texts must be a file with texts. Received: {options.texts}")
     from keras_lm.checkpoints import load  # TensorFlow takes seconds to import.
+    from keras_lm.serving.recasting import recast
     from keras_lm.serving.verification import verify
 
+    model = load(options.model)
+    if options.dtype is not None:
+        model = recast(model, options.dtype)
     try:
-        found = verify(options.path, load(options.model), texts, tolerance=options.tolerance)
+        found = verify(options.path, model, texts, tolerance=options.tolerance)
     except RuntimeError as error:
         raise ValueError(str(error)) from error
     for difference in found.differences[:_SHOWN]:

@@ -98,6 +98,7 @@ def write_sheet(
         "model": {
             "class": type(model).__name__,
             "parameters": model.count_params(),
+            "dtype": keras.dtype_policies.get(model.dtype_policy).name,
             **({"labels": labels} if labels else {}),
         },
         "export": dict(options),

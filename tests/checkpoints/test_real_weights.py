@@ -11,6 +11,7 @@ import pytest
 
 from keras_lm import evaluate
 from keras_lm.checkpoints import load
+from keras_lm.serving.recasting import recast
 
 CACHE = pathlib.Path(__file__).parents[2] / ".cache" / "minilm"
 
@@ -50,9 +51,7 @@ def test_embeddings_are_those_of_sentence_transformers(minilm):
     np.testing.assert_allclose(mean, golden["embeddings"], atol=1e-5, rtol=0)
 
 
-@pytest.mark.slow
-@pytest.mark.network
-def test_cosines_of_news_go_with_what_people_said(minilm):
+def news_pairs():
     """Fifty texts of the Lee corpus, and how alike readers found each two of them."""
     gensim = pytest.importorskip("gensim")
     data = pathlib.Path(gensim.__file__).parent / "test" / "test_data"
@@ -60,7 +59,16 @@ def test_cosines_of_news_go_with_what_people_said(minilm):
     scores = np.loadtxt(data / "similarities0-1.txt")
     places = list(itertools.combinations(range(50), 2))
     assert len(places) == 1225
-    rows = [{"text": texts[i], "text_pair": texts[j], "score": scores[i, j]} for i, j in places]
-    assert evaluate(load(minilm), rows=rows, verbose=0)["spearman"] == pytest.approx(
-        0.508, abs=5e-4
-    )
+    return [{"text": texts[i], "text_pair": texts[j], "score": scores[i, j]} for i, j in places]
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_cosines_of_news_go_with_what_people_said_in_half_precision_too(minilm):
+    rows = news_pairs()
+    embedder = load(minilm)
+    exact = evaluate(embedder, rows=rows, verbose=0)["spearman"]
+    assert exact == pytest.approx(0.508, abs=5e-4)
+    half = evaluate(recast(embedder, "bfloat16"), rows=rows, verbose=0)["spearman"]
+    print(f"Spearman's {exact:.4f} in float32, {half:.4f} in bfloat16")
+    assert half == pytest.approx(exact, abs=5e-3)
