@@ -12,7 +12,7 @@ from keras_lm.checkpoints.embedding_modules import embedder_options
 from keras_lm.checkpoints.families import family_of, variant
 from keras_lm.checkpoints.lora import ADAPTER_WEIGHTS, TASK_TYPES, adapter_config
 from keras_lm.checkpoints.safetensors_files import SafetensorsFile
-from keras_lm.checkpoints.task_heads import TaskHead, new_head, task_of
+from keras_lm.checkpoints.task_heads import WITH_LABELS, TaskHead, new_head, task_of
 from keras_lm.tasks import TASKS
 from keras_lm.tasks.labels import label_names
 
@@ -53,7 +53,7 @@ def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:
     if task not in TASKS:
         return task
     options = {}
-    if task in ("text_classification", "token_classification"):
+    if task in WITH_LABELS:
         known = _number_of_classes(directory) if labels is None else labels
         if known is not None:
             options["labels"] = label_names(known)

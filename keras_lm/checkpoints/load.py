@@ -25,8 +25,8 @@ from keras_lm.checkpoints.lora import (
     load_lora,
 )
 from keras_lm.checkpoints.replacing import finish_interrupted
-from keras_lm.checkpoints.task_heads import TARGET_TASKS, TaskHead
-from keras_lm.tasks import TASKS
+from keras_lm.checkpoints.task_heads import TARGET_TASKS, WITH_LABELS, TaskHead
+from keras_lm.tasks import TASKS, Task
 from keras_lm.training import LanguageModel
 
 
@@ -125,27 +125,36 @@ def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> Lan
         )
     if (path / base).is_dir():
         base = str(path / base)
-    adapted: Any
     head = adapted_head(path, task, labels)
-    if isinstance(head, TaskHead) and not (path / CONFIG).is_file():
-        # PEFT's: the head may lie with the model, or be new and lie with the adapters.
-        adapted = load(base, None, dtype)
-        if type(adapted) is not TASKS[head.name]:
-            if "labels" not in head.options and head.name != "question_answering":
-                raise ValueError(
-                    "A classifier's head must lie with its adapters or with the model that they "
-                    f"were trained on. Received: {path} and {base}, without one"
-                )
-            adapted = TASKS[head.name](load(base, BACKBONE, dtype), **head.options)
-        elif head.options.get("labels") and labels is not None:
-            adapted = load(base, head.name, dtype, labels=labels)
-    elif isinstance(head, TaskHead):
-        beneath = "seq2seq" if head.name in TARGET_TASKS else BACKBONE
-        adapted = TASKS[head.name](load(base, beneath, dtype), **head.options)
-    else:
+    if not isinstance(head, TaskHead):
         adapted = load(base, head, dtype)
+        load_lora(adapted, path)
+        return adapted
+    # Whole, so that no warning names the head whose place the task's takes.
+    beneath: Any = load(base, "seq2seq" if head.name in TARGET_TASKS else None, dtype)
+    adapted = beneath
+    if not (path / CONFIG).is_file() and type(beneath) is TASKS[head.name]:
+        # PEFT's: the head lies with the model.
+        if head.options.get("labels") and labels is not None:
+            adapted = load(base, head.name, dtype, labels=labels)
+    elif not _is_that_task(beneath, head):
+        if head.name in WITH_LABELS and "labels" not in head.options:
+            raise ValueError(
+                "A classifier's head must lie with its adapters or with the model that they "
+                f"were trained on. Received: {path} and {base}, without one"
+            )
+        if isinstance(beneath, Task):
+            beneath = load(base, BACKBONE, dtype)
+        adapted = TASKS[head.name](beneath, **head.options)
     load_lora(adapted, path)
     return adapted
+
+
+def _is_that_task(model: Any, head: TaskHead) -> bool:
+    """Says whether a model is what the adapters' own config.json says."""
+    known = model.constructor_arguments
+    same = all(known.get(name) == value for name, value in head.options.items())
+    return type(model) is TASKS[head.name] and same
 
 
 def _load_keras(path: pathlib.Path) -> LanguageModel:

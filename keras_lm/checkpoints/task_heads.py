@@ -45,7 +45,7 @@ _ANSWERING = (
 )
 # A model without a head, and what stands in files of its own.
 _EMBEDDING = "text_embedding"
-_WITH_LABELS = ("text_classification", "token_classification")
+WITH_LABELS = ("text_classification", "token_classification")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ def task_head(
     if own in (None, _EMBEDDING) and (named or last not in names_in(file)):
         return new_head(family, config, wanted, labels)
     names = None
-    if wanted in _WITH_LABELS:
+    if wanted in WITH_LABELS:
         names = _trained_labels(config, file, last, labels)
     return TaskHead(wanted, _options(family, config, wanted, names), trained=True)
 
@@ -181,7 +181,7 @@ def new_head(family: Family, config: Config, name: str, labels: Any = None) -> T
         ValueError: labels are missing.
     """
     names = None
-    if name in _WITH_LABELS:
+    if name in WITH_LABELS:
         names = labels_of(config) if labels is None else label_names(labels)
         if names is None:
             raise ValueError(
@@ -206,9 +206,9 @@ def check_labels(name: str | None, labels: Any) -> None:
     Raises:
         ValueError: there are labels, and no task with labels.
     """
-    if labels is not None and name not in _WITH_LABELS:
+    if labels is not None and name not in WITH_LABELS:
         raise ValueError(
-            f"labels are for {' and '.join(_WITH_LABELS)}. "
+            f"labels are for {' and '.join(WITH_LABELS)}. "
             f"Received: labels={labels!r} for {name or 'a model without a task'}"
         )
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from keras_lm.cli.task_columns import COLUMNS, read_columns
-from keras_lm.data.label_values import BadRowError, text_of
+from keras_lm.data.label_values import BadCellError, text_of
 from keras_lm.data.table_rows import Row, open_rows
 from keras_lm.tokenizers.text_files import read_lines
 
@@ -68,5 +68,5 @@ def _texts(
         if len(kinds) > 1:
             rule = "Either all rows or none must have a second text."
             column = next(iter(where_there.values()))
-            raise BadRowError(rule, row.values.get(column), column, row)
+            raise BadCellError(rule, row.values.get(column), column, row)
         yield found

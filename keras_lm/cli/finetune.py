@@ -18,7 +18,6 @@ _ONLY = {
     "class_weights": ("text_classification",),
     "batch_size": _BY_ROWS,
     "tokens_per_batch": _TARGETS,
-    "bad_rows": tuple(task for task in COLUMNS if task != "token_classification"),
 }
 
 
@@ -65,7 +64,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience",
         type=int,
-        help="stop when val_loss was no better for so many epochs, and keep the best weights",
+        help="stop when --monitor was no better for so many epochs, and keep the best weights",
+    )
+    parser.add_argument(
+        "--monitor",
+        metavar="FIGURE",
+        help="loss, or a figure that keras-lm evaluate prints, such as macro_f1; default: loss",
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=("one_device", "mirrored"),
+        default="one_device",
+        help="mirrored: all GPUs of this process, each with a part of every batch",
     )
     parser.add_argument("--dtype", help="of the model, such as mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
@@ -109,6 +119,10 @@ def check(options: argparse.Namespace) -> list[str] | None:
         raise ValueError(f"--learning-rate must be positive. Received: {options.learning_rate}")
     if options.patience is not None and options.validation is None:
         raise ValueError("--patience needs --validation FILE. Received: none")
+    if options.monitor is not None and options.patience is None:
+        raise ValueError(
+            f"--monitor needs --patience EPOCHS. Received: --monitor {options.monitor}"
+        )
     for name in ("train", "validation", "labels_file"):
         file = getattr(options, name)
         if file is not None and not pathlib.Path(file).is_file():

@@ -11,17 +11,21 @@ from typing import Any
 
 import keras
 
-from keras_lm import data
+from keras_lm import data, training
 from keras_lm.checkpoints import load, save
 from keras_lm.cli.model_card import CARD, DataFile, model_card
+from keras_lm.cli.stopping import stopping
 from keras_lm.cli.task_columns import COLUMNS, LABELLED
 from keras_lm.data.table_rows import open_rows
 from keras_lm.tasks import TASKS, Task, evaluate
 from keras_lm.tasks.target_task import TargetTask
+from keras_lm.tasks.text_figures import summary_figures, translation_figures
 
 _LENGTHS = {"summarization": 512, "question_answering": 384}  # Where nothing is said: 128.
 _TARGET_LENGTH = 128
 _BATCH_SIZE, _TOKENS_PER_BATCH = 32, 4096
+# Figures that other packages count.
+_COUNTED = {"translation": translation_figures, "summarization": summary_figures}
 _SETTINGS = (
     "epochs",
     "max_length",
@@ -29,6 +33,7 @@ _SETTINGS = (
     "objective",
     "class_weights",
     "patience",
+    "monitor",
     "dtype",
     "seed",
 )
@@ -44,9 +49,13 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
         What `keras_lm.evaluate` says of the validation file; nothing without one.
 
     Raises:
+        ImportError: figures are wanted of a package that is not installed.
         ValueError: a row, a column, a label or a model that does not fit, with its place.
         OSError: the directory cannot be written.
     """
+    strategy = training.strategy(options.strategy)
+    if options.validation is not None and options.task in _COUNTED:
+        _COUNTED[options.task](["a"], ["a"])  # What is missing is told before the training.
     files = [file for file in (options.train, options.validation) if file is not None]
     for file in files:  # A header is read sooner than a model.
         learnt = COLUMNS[options.task].learnt
@@ -54,20 +63,15 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
             next(open_rows(file, None, [options.columns.get(name, name) for name in learnt]), None)
     with _new_directory(pathlib.Path(options.out)) as directory:
         keras.utils.set_random_seed(options.seed)
-        model = task_of(options)
+        with strategy.scope():
+            model = task_of(options)
+        stop = stopping(model, options)
         if options.lora is not None:
             model.add_lora(rank=options.lora)
         read = [_batches(model, file, options) for file in files]
         train, *validation = [found for found, _ in read]
         chosen = {} if options.objective is None else {"objective": options.objective}
         model.compile(learning_rate=options.learning_rate, **chosen)
-        stop = []
-        if options.patience is not None:
-            stop = [
-                keras.callbacks.EarlyStopping(
-                    "val_loss", patience=options.patience, restore_best_weights=True
-                )
-            ]
         model.fit(
             train,
             epochs=options.epochs,

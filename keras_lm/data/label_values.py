@@ -4,21 +4,29 @@ C classes.
 """
 
 import math
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from keras_lm.data.bad_rows import BadRowError
 from keras_lm.data.table_rows import Row
 
+# What JSON can hold and UTF-8 cannot.
+HALF_PAIR = re.compile("[\ud800-\udfff]")
 PROBLEMS = ("single_label", "multi_label", "regression")
 
 
-class BadRowError(ValueError):
-    """A row that cannot be learnt from; says the rule, the value, the column and the place."""
+class BadCellError(BadRowError):
+    """A cell of a row; says the rule, the value, the column and the place."""
 
     def __init__(self, rule: str, value: Any, column: str, row: Row) -> None:
-        super().__init__(f"{rule} Received: {value!r:.80} in column {column!r}, {row.place}")
+        columns = "" if column in row.values else f", whose columns are {list(row.values)!r:.200}"
+        super().__init__(
+            f"{rule} Received: {value!r:.80} in column {column!r}, {row.place}{columns}"
+        )
 
 
 def check_names(labels: Any) -> tuple[str, ...]:
@@ -40,15 +48,30 @@ def check_names(labels: Any) -> tuple[str, ...]:
     return tuple(labels)
 
 
+def wrong_with(value: Any) -> str:
+    """Says the rule that a text breaks; "" where it is one.
+
+    Control and format characters alone, such as U+200B, are no text: most tokenizers drop them.
+    """
+    if not isinstance(value, str) or all(
+        c.isspace() or unicodedata.category(c) in ("Cc", "Cf") for c in value
+    ):
+        return "must be a text that is not empty."
+    if HALF_PAIR.search(value):
+        return "must have whole characters, no half of a surrogate pair."
+    return ""
+
+
 def text_of(row: Row, column: str) -> str:
     """The text in a column.
 
     Raises:
-        BadRowError: it is none, or has nothing but white space.
+        BadCellError: it is none; see `wrong_with`.
     """
-    text = row.values.get(column)
-    if not isinstance(text, str) or not text.strip():
-        raise BadRowError("A row must have a text that is not empty.", text, column, row)
+    text: Any = row.values.get(column)
+    rule = wrong_with(text)
+    if rule:
+        raise BadCellError(f"What is read {rule}", text, column, row)
     return text
 
 
@@ -111,7 +134,7 @@ class LabelReader:
         """The label: an int, or float32 `(C,)`.
 
         Raises:
-            BadRowError: there is none, or none of `labels`.
+            BadCellError: there is none, or none of `labels`.
         """
         return self._read(row)
 
@@ -125,11 +148,11 @@ class LabelReader:
         if isinstance(value, int) and not isinstance(value, bool):
             name = str(value)
             if name not in self._index and 0 <= value < len(self._places):
-                name = self._places[value]
+                value = name = self._places[value]
         else:
             name = value.strip() if isinstance(value, str) else ""
         if name not in self._index:
-            raise BadRowError(self._rule, value, column, row)
+            raise BadCellError(self._rule, value, column, row)
         return self._index[name]
 
     def _class(self, row: Row) -> int:
@@ -139,8 +162,8 @@ class LabelReader:
         value = row.values.get(self.columns[0])
         if isinstance(value, str):
             value = [part for part in value.split(self.separator) if part.strip()]
-        elif value is None or not isinstance(value, Iterable):
-            raise BadRowError("Labels must be a list of names.", value, self.columns[0], row)
+        elif isinstance(value, Mapping) or not isinstance(value, Iterable):
+            raise BadCellError("Labels must be a list of names.", value, self.columns[0], row)
         found = np.zeros(len(self.labels), np.float32)
         for name in value:
             found[self._place(name, row)] = 1
@@ -154,7 +177,7 @@ class LabelReader:
         column = self.columns[0]
         value = row.values.get(column)
         if not isinstance(value, list | tuple | np.ndarray) or len(value) != len(self.labels):
-            raise BadRowError(f"A label must be {len(self.labels)} numbers.", value, column, row)
+            raise BadCellError(f"A label must be {len(self.labels)} numbers.", value, column, row)
         return np.array([self._number(each, column, row) for each in value], np.float32)
 
     def _number(self, value: Any, column: str, row: Row) -> float:
@@ -165,5 +188,5 @@ class LabelReader:
         low, high = (0, 1) if self.problem == "multi_label" else (-math.inf, math.inf)
         if not math.isfinite(number) or not low <= number <= high:
             kind = "a number in 0 .. 1" if high == 1 else "a finite number"
-            raise BadRowError(f"A label must be {kind}.", value, column, row)
+            raise BadCellError(f"A label must be {kind}.", value, column, row)
         return number

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_lm.data.label_values import BadRowError, LabelReader, text_of
+from keras_lm.data.bad_rows import BadRows
+from keras_lm.data.label_values import BadCellError, LabelReader, text_of
 from keras_lm.data.table_rows import Files, Values, open_rows
 
 TEXT_PAIR = "text_pair"  # is read where it is there
@@ -45,39 +46,28 @@ def read_labelled(
         TypeError: see `open_rows`.
         ValueError: see `classification`; or there is no row.
     """
-    if bad_rows not in ("raise", "drop"):
-        raise ValueError(f'bad_rows must be "raise" or "drop". Received: bad_rows={bad_rows!r}')
+    bad = BadRows(bad_rows)
     read_texts: list[str] = []
     seconds: list[str] = []
     values: list[Any] = []
-    dropped: list[str] = []
     paired: bool | None = None
     # A column that was asked for must be there.
     asked = text_pair not in (None, TEXT_PAIR)
     columns = [text, *reader.columns, *([str(text_pair)] if asked else [])]
     for row in open_rows(files, rows, columns):
         has_pair = asked or (text_pair is not None and row.values.get(text_pair) is not None)
-        try:
+        with bad.caught():
             if paired is not None and paired != has_pair:
                 rule = "Either all rows or none must have a second text."
-                raise BadRowError(rule, row.values.get(str(text_pair)), str(text_pair), row)
+                raise BadCellError(rule, row.values.get(str(text_pair)), str(text_pair), row)
             first, value = text_of(row, text), reader.read(row)
             if has_pair:
                 seconds.append(text_of(row, str(text_pair)))
-        except BadRowError as error:
-            if bad_rows == "raise":
-                raise
-            dropped.append(str(error))
-            continue
-        paired = has_pair
-        read_texts.append(first)
-        values.append(value)
-    if not read_texts:
-        raise ValueError(
-            "There must be a row at least. Received: "
-            + (f"{len(dropped)} bad ones; the first: {dropped[0]}" if dropped else "none")
-        )
-    return LabelledTexts(read_texts, seconds if paired else None, reader.stack(values), dropped)
+            paired = has_pair
+            read_texts.append(first)
+            values.append(value)
+    bad.require(read_texts, files)
+    return LabelledTexts(read_texts, seconds if paired else None, reader.stack(values), bad.dropped)
 
 
 def reader_of(

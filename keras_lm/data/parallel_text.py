@@ -31,7 +31,25 @@ class Pair(NamedTuple):
 def open_pairs(
     source: PairSource | None, pairs: Sequence[tuple[str, str]] | None
 ) -> Callable[[], Iterator[Pair]]:
-    """Reads all pairs once, so that nothing can be wrong with them later.
+    """Reads all pairs once, so that nothing can be wrong with them later; see `unchecked_pairs`.
+
+    Raises:
+        TypeError: see there.
+        ValueError: see there; or a text is empty.
+        FileNotFoundError: see there.
+    """
+    opened = unchecked_pairs(source, pairs)
+    for pair in opened():
+        for side, text in (("source", pair.source), ("target", pair.target)):
+            if not text.strip():
+                raise empty(pair, f"an empty {side}")
+    return opened
+
+
+def unchecked_pairs(
+    source: PairSource | None, pairs: Sequence[tuple[str, str]] | None
+) -> Callable[[], Iterator[Pair]]:
+    """Opens pairs, of which texts may be empty.
 
     Args:
         source: a tuple of two: parallel files, line by line. A path, a glob or a list of them:
@@ -43,8 +61,8 @@ def open_pairs(
 
     Raises:
         TypeError: neither or both are given, or something that cannot be read twice.
-        ValueError: parallel files of different length, a row that has not two columns, an empty
-            text, a file that is not UTF-8.
+        ValueError: parallel files of different length, a row that has not two columns, a file that
+            is not UTF-8; what stands in the files is told while they are read.
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
     if (source is None) == (pairs is None):
@@ -79,10 +97,6 @@ def open_pairs(
             )
         paths = text_files.resolve(source)
         opened = lambda: _from_columns(paths)  # noqa: E731
-    for pair in opened():
-        for side, text in (("source", pair.source), ("target", pair.target)):
-            if not text.strip():
-                raise empty(pair, f"an empty {side}")
     return opened
 
 

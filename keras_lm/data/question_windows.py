@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_lm.data.bad_rows import BadRows
 from keras_lm.data.packed_rows import PackedRows
 from keras_lm.data.questions import BadQuestionError, Question
 from keras_lm.tokenizers.tokenizer import Tokenizer
@@ -132,7 +133,7 @@ def question_rows(
     words = _words([*(q.question for q in questions), *(q.context for q in questions)], tokenizer)
     flat: list[np.ndarray] = []
     lengths, firsts, starts, ends, cut = [], [], [], [], []
-    dropped: list[str] = []
+    bad = BadRows(bad_rows)
     for question in questions:
         asked, context = words[question.question].ids, words[question.context]
         is_cut = len(asked) > shape.longest_question
@@ -140,16 +141,12 @@ def question_rows(
         first = shape.before + len(asked) + shape.between
         room = shape.max_length - first - shape.behind
         step = min(stride, room)
-        span = None
-        try:
+        span, windows = None, 0
+        with bad.caught():
             if question.answers:
                 span = _span(question, context, room, step)
-        except BadQuestionError as error:
-            if bad_rows == "raise":
-                raise
-            dropped.append(str(error))
-            continue
-        for i in range(num_windows(len(context.ids), room, step)):
+            windows = num_windows(len(context.ids), room, step)
+        for i in range(windows):
             part = context.ids[i * step : i * step + room]
             flat += [before, asked.astype(dtype), between, part.astype(dtype), behind]
             lengths.append(first + len(part) + shape.behind)
@@ -158,11 +155,7 @@ def question_rows(
             starts.append(first + span[0] - i * step if span and inside else 0)
             ends.append(first + span[1] - i * step if span and inside else 0)
             cut.append(is_cut)
-    if not lengths:
-        raise ValueError(
-            "There must be a question at least. "
-            f"Received: {len(dropped)} bad ones; the first: {dropped[0]}"
-        )
+    bad.require(lengths, kind="question")
     length_W = np.array(lengths, np.int64)
     rows = PackedRows(
         np.concatenate(flat),
@@ -171,7 +164,7 @@ def question_rows(
         np.array(firsts, np.int64) if tokenizer.has_segments else None,
         np.array(cut),
     )
-    return QuestionRows(rows, np.array(starts, np.int32), np.array(ends, np.int32), dropped)
+    return QuestionRows(rows, np.array(starts, np.int32), np.array(ends, np.int32), bad.dropped)
 
 
 def _span(question: Question, context: _Words, room: int, step: int) -> tuple[int, int]:

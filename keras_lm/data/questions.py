@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from keras_lm.data.bad_rows import BadRowError, BadRows
+from keras_lm.data.label_values import wrong_with
 from keras_lm.data.table_rows import Files, Values, open_rows
 from keras_lm.tokenizers import text_files
 
@@ -43,7 +45,7 @@ class Question(NamedTuple):
     place: str
 
 
-class BadQuestionError(ValueError):
+class BadQuestionError(BadRowError):
     """A question that cannot be learnt from; says the rule, the value and the place."""
 
     def __init__(self, rule: str, value: Any, place: str) -> None:
@@ -68,23 +70,13 @@ def read_questions(
         ValueError: see there; or there is no question.
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
-    if bad_rows not in ("raise", "drop"):
-        raise ValueError(f'bad_rows must be "raise" or "drop". Received: bad_rows={bad_rows!r}')
+    bad = BadRows(bad_rows)
     found: list[Question] = []
-    dropped: list[str] = []
     for item in _opened(files, rows):
-        try:
+        with bad.caught():
             found.append(_checked(item))
-        except BadQuestionError as error:
-            if bad_rows == "raise":
-                raise
-            dropped.append(str(error))
-    if not found:
-        raise ValueError(
-            "There must be a question at least. Received: "
-            + (f"{len(dropped)} bad ones; the first: {dropped[0]}" if dropped else "none")
-        )
-    return found, dropped
+    bad.require(found, files, "question")
+    return found, bad.dropped
 
 
 class _Item(NamedTuple):
@@ -159,10 +151,15 @@ def _list_of(value: Any, name: str, place: str) -> list[Any]:
 def _checked(item: _Item) -> Question:
     """Raises BadQuestionError for what is no question."""
     for name, text in (("question", item.question), ("context", item.context)):
-        if not isinstance(text, str) or not text.strip():
-            raise BadQuestionError(
-                f"A {name} must be a text that is not empty.", f"{text!r:.80}", item.place
-            )
+        rule = wrong_with(text)
+        if rule:
+            raise BadQuestionError(f"A {name} {rule}", f"{text!r:.80}", item.place)
+    if item.answers is None and not item.impossible:
+        raise BadQuestionError(
+            "A question must have answers: a list, empty where the context has none.",
+            "none",
+            item.place,
+        )
     answers = [] if item.answers is None else item.answers
     if isinstance(answers, Mapping):  # as a `datasets.Dataset` of SQuAD has them
         texts, starts = (list(answers.get(name, ())) for name in ("text", "answer_start"))

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_lm.data.label_values import BadRowError, text_of
+from keras_lm.data.bad_rows import BadRows
+from keras_lm.data.label_values import BadCellError, text_of
 from keras_lm.data.table_rows import Files, Row, Values, open_rows
 
 # What is learnt, see `TextEmbedder.compile`.
@@ -65,8 +66,7 @@ def read_similar(
         raise ValueError(
             f"objective must be one of {OBJECTIVES}. Received: objective={objective!r}"
         )
-    if bad_rows not in ("raise", "drop"):
-        raise ValueError(f'bad_rows must be "raise" or "drop". Received: bad_rows={bad_rows!r}')
+    bad = BadRows(bad_rows)
     _check_range(score_range)
     scored = objective == "cosine"
     # A column that was asked for must be there.
@@ -74,33 +74,23 @@ def read_similar(
     columns = [text, text_pair, *([negative] if asked else []), *([score] if scored else [])]
     found: list[list[str]] = [[], [], []]
     scores: list[float] = []
-    dropped: list[str] = []
     tripled: bool | None = None
     for row in open_rows(files, rows, columns):
         has_negative = asked or (objective == "ranking" and row.values.get(negative) is not None)
-        try:
+        with bad.caught():
             if tripled is not None and tripled != has_negative:
                 rule = "Either all rows or none must have a third text."
-                raise BadRowError(rule, row.values.get(negative), negative, row)
+                raise BadCellError(rule, row.values.get(negative), negative, row)
             names = [text, text_pair, *([negative] if has_negative else [])]
             texts = [text_of(row, name) for name in names]
             value = _score(row, score, score_range) if scored else 0.0
-        except BadRowError as error:
-            if bad_rows == "raise":
-                raise
-            dropped.append(str(error))
-            continue
-        tripled = has_negative
-        for side, own in zip(found, texts, strict=False):
-            side.append(own)
-        scores.append(value)
-    if not found[0]:
-        raise ValueError(
-            "There must be a row at least. Received: "
-            + (f"{len(dropped)} bad ones; the first: {dropped[0]}" if dropped else "none")
-        )
+            tripled = has_negative
+            for side, own in zip(found, texts, strict=False):
+                side.append(own)
+            scores.append(value)
+    bad.require(found[0], files)
     sides = found if tripled else found[:2]
-    return SimilarTexts(sides, np.array(scores, np.float32) if scored else None, dropped)
+    return SimilarTexts(sides, np.array(scores, np.float32) if scored else None, bad.dropped)
 
 
 def groups_of(texts: Sequence[str], pairs: Sequence[str]) -> np.ndarray:
@@ -150,5 +140,5 @@ def _score(row: Row, column: str, score_range: tuple[float, float] | None) -> fl
     low, high = score_range or (-math.inf, math.inf)
     if not math.isfinite(number) or not low <= number <= high:
         kind = "a finite number" if score_range is None else f"a number in {low} .. {high}"
-        raise BadRowError(f"A score must be {kind}.", value, column, row)
+        raise BadCellError(f"A score must be {kind}.", value, column, row)
     return number if score_range is None else (number - low) / (high - low)

@@ -38,7 +38,9 @@ def normalized(text: str) -> str:
 
 def share(text: str) -> float:
     """A number in [0, 1) that belongs to the text."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) / 2**32
+    return (
+        int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:4]) / 2**32
+    )
 
 
 def split_by_hash(
@@ -65,7 +67,8 @@ def split_by_hash(
             space have the same one.
 
     Raises:
-        ValueError: shares that do not add up to 1, or `shared_words` below 1.
+        ValueError: shares that do not add up to 1, `shared_words` below 1, or an item without a
+            text.
     """
     if not shares or min(shares.values()) < 0 or not math.isclose(sum(shares.values()), 1):
         raise ValueError(f"shares must add up to 1. Received: shares={dict(shares)}")
@@ -73,9 +76,17 @@ def split_by_hash(
         raise ValueError(f"shared_words must be positive. Received: {shared_words}")
 
     def text_of(item: Any) -> str:
+        found = item
         if callable(text):
-            return text(item)
-        return item if isinstance(item, str) else item[text]
+            found = text(item)
+        elif isinstance(item, Mapping):
+            found = item.get(text)
+        if not isinstance(found, str):
+            raise ValueError(
+                f"Every item must be a string, or have one by text={text!r}. "
+                f"Received: {item!r:.200}"
+            )
+        return found
 
     parts: dict[str, list[Any]] = {name: [] for name in shares}
     # The first part has the upper end: so the others stay what they are when it grows.

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from keras_lm.tokenizers import text_files
@@ -53,8 +54,8 @@ def open_rows(
 
     Args:
         files: see `read_rows`; or None.
-        rows: dicts: a list, a `datasets.Dataset`, or a finite `tf.data.Dataset` of scalars, as tfds
-            gives it; or None.
+        rows: dicts: a list, a `datasets.Dataset`, or a finite `tf.data.Dataset`, as tfds gives it,
+            of scalars, of vectors (words and tags), or of dicts of them (answers); or None.
         columns: what the first line of a file must name.
 
     Raises:
@@ -87,10 +88,13 @@ def _kind(path: pathlib.Path) -> str:
 def _from_dicts(rows: Any) -> Iterator[Row]:
     if isinstance(rows, tf.data.Dataset):
         specs = rows.element_spec
-        scalars = isinstance(specs, dict) and all(spec.shape.rank == 0 for spec in specs.values())
-        if not scalars or rows.cardinality() == tf.data.INFINITE_CARDINALITY:
+        single = isinstance(specs, dict) and all(
+            isinstance(spec, tf.TensorSpec) and spec.shape.rank in (0, 1)
+            for spec in tf.nest.flatten(specs)
+        )
+        if not single or rows.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError(
-                "A Dataset of rows must hold dicts of scalars and have an end. "
+                "A Dataset of rows must hold dicts of single values, no batches, and have an end. "
                 f"Received: element_spec={specs}, cardinality={int(rows.cardinality())}"
             )
         rows = rows.as_numpy_iterator()
@@ -112,9 +116,13 @@ def _checked(rows: Iterable[Any]) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    """What a NumPy scalar or bytes stand for."""
+    """What bytes and NumPy's scalars and vectors stand for, also within a dict."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return [_plain(inner) for inner in value.tolist()]
     return value.item() if hasattr(value, "dtype") and not getattr(value, "shape", 1) else value
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from keras_lm.data.label_values import check_names
+from keras_lm.data.bad_rows import BadRowError, BadRows
+from keras_lm.data.label_values import HALF_PAIR, check_names
 from keras_lm.data.table_rows import Files, Row, Values, open_rows
 from keras_lm.tokenizers import text_files
 
@@ -29,8 +30,12 @@ def read_sentences(
     *,
     word: str | int,
     tag: str | int,
-) -> list[Sentence]:
+    bad_rows: str = "raise",
+) -> tuple[list[Sentence], list[str]]:
     """Reads and checks all sentences; see `keras_lm.data.tagging`.
+
+    Returns:
+        The sentences, and what was wrong with each that was left out.
 
     Raises:
         TypeError: neither or both of `files` and `rows`, or something that cannot be read twice.
@@ -39,43 +44,63 @@ def read_sentences(
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
     index = {name: i for i, name in enumerate(check_names(labels))}
+    bad = BadRows(bad_rows)
+    found: list[Sentence] = []
     if files is not None and rows is None:
-        found = list(_from_files(files, index, 0 if word == "words" else word, tag))
+        columns = [
+            _column("word", 0 if word == "words" else word),
+            _column("tag", -1 if tag == "tags" else tag),
+        ]
+        for lines in _blocks(files):
+            with bad.caught():
+                found.append(_from_lines(lines, columns, index))
     else:
-        found = [_from_row(row, index, str(word), str(tag), rows) for row in open_rows(files, rows)]
-    if not found:
-        raise ValueError("There must be a sentence at least. Received: none")
-    return found
+        for row in open_rows(files, rows):
+            with bad.caught():
+                found.append(_from_row(row, index, str(word), str(tag), rows))
+    bad.require(found, files, "sentence")
+    return found, bad.dropped
 
 
-def _from_files(
-    files: Files, index: dict[str, int], word: str | int, tag: str | int
-) -> Iterator[Sentence]:
-    columns = [_column("word", word), _column("tag", -1 if tag == "tags" else tag)]
+class _Line(NamedTuple):
+    """A line of a file, its cells, and where it stands."""
+
+    text: str
+    cells: list[str]
+    place: str
+
+
+def _blocks(files: Files) -> Iterator[list[_Line]]:
+    """The lines of each sentence."""
     for path in text_files.resolve(files):
-        words: list[str] = []
-        tags: list[int] = []
-        for number, line in enumerate(text_files.read_lines(path), 1):
-            cells = line.split("\t") if "\t" in line else line.split()
-            if not line.strip() or cells[0] == _DOCUMENT:
-                if words:
-                    yield Sentence(words, tags)
-                    words, tags = [], []
-                continue
-            place = f"line {number} of {path}"
-            try:
-                text, name = (cells[column].strip() for column in columns)
-            except IndexError:
-                text, name = "", ""
-            if len(cells) < 2 or not text:
-                raise ValueError(
-                    "A line must have a word and a tag, with a tab or spaces between. "
-                    f"Received: {line!r:.80} in {place}"
-                )
-            words.append(text)
-            tags.append(_known(name, index, place))
-        if words:
-            yield Sentence(words, tags)
+        lines: list[_Line] = []
+        for number, text in enumerate(text_files.read_lines(path), 1):
+            cells = text.split("\t") if "\t" in text else text.split()
+            if text.strip() and cells[0] != _DOCUMENT:
+                lines.append(_Line(text, cells, f"line {number} of {path}"))
+            elif lines:
+                yield lines
+                lines = []
+        if lines:
+            yield lines
+
+
+def _from_lines(lines: list[_Line], columns: list[int], index: dict[str, int]) -> Sentence:
+    sentence = Sentence([], [])
+    for line in lines:
+        try:
+            word, tag = (line.cells[column].strip() for column in columns)
+        except IndexError:
+            word, tag = "", ""
+        if len(line.cells) < 2 or not word:
+            raise BadRowError(
+                "A line must have a word and a tag, with a tab or spaces between. "
+                f"Received: {line.text!r:.80} in {line.place}"
+            )
+        sentence.words.append(word)
+        at = f"column {columns[1] % len(line.cells)}, {line.place}"
+        sentence.tags.append(_known(tag, index, at))
+    return sentence
 
 
 def _column(name: str, value: Any) -> int:
@@ -91,19 +116,21 @@ def _from_row(row: Row, index: dict[str, int], word: str, tag: str, rows: Any) -
     words: Any = row.values.get(word)
     tags: Any = row.values.get(tag)
     if not _is_list(words) or not _is_list(tags) or len(words) != len(tags) or not len(words):
-        raise ValueError(
+        raise BadRowError(
             f"A row must have as many tags as words, in the columns {word!r} and {tag!r}. "
             f"Received: {words!r:.80} and {tags!r:.80} in {row.place}"
         )
     for text in words:
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(
-                f"A word must be a string that is not empty. Received: {text!r} in {row.place}"
+        if not isinstance(text, str) or not text.strip() or HALF_PAIR.search(text):
+            raise BadRowError(
+                "A word must be a string that is not empty, of whole characters. "
+                f"Received: {text!r} in column {word!r}, {row.place}"
             )
     features: Any = getattr(rows, "features", None) or {}
     feature = features.get(tag)
     names = getattr(getattr(feature, "feature", feature), "names", None) or list(index)
-    return Sentence(list(words), [_known(name, index, row.place, names) for name in tags])
+    place = f"column {tag!r}, {row.place}"
+    return Sentence(list(words), [_known(name, index, place, names) for name in tags])
 
 
 def _is_list(value: Any) -> bool:
@@ -116,5 +143,5 @@ def _known(name: Any, index: dict[str, int], place: str, names: Sequence[str] = 
         name = names[name]
     if name not in index:
         known = ", ".join(list(index)[:20])
-        raise ValueError(f"A tag must be one of {known}. Received: {name!r} in {place}")
+        raise BadRowError(f"A tag must be one of {known}. Received: {name!r} in {place}")
     return index[name]

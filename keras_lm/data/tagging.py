@@ -31,6 +31,7 @@ def tagging(
     sequence_length: int = 128,
     word: str | int = "words",
     tag: str | int = "tags",
+    bad_rows: str = "raise",
     num_buckets: int = 8,
     batch_multiple: int = 1,
     drop_remainder: bool = False,
@@ -57,6 +58,7 @@ def tagging(
         word: column of the words: of files its number, the first one if not given; of rows its
             name.
         tag: column of the tags: of files its number, the last one if not given; of rows its name.
+        bad_rows: `"raise"`; or `"drop"`: sentences in which a word or a tag is wrong are left out.
         num_buckets: see `classification`, and so the arguments below.
         batch_multiple: see there.
         drop_remainder: see there.
@@ -65,8 +67,9 @@ def tagging(
         shuffle: see there.
 
     Returns:
-        A `Pipeline`, with `buckets`, `num_rows`, and `num_cut`, the sentences of which words have
-        no token, mostly because they are too long. Inputs: `token_ids` int32 `(B, T)`,
+        A `Pipeline`, with `buckets`, `num_rows`, `num_cut`, the sentences of which words have no
+        token, mostly because they are too long, and `dropped`, what was wrong with each sentence
+        that was left out. Inputs: `token_ids` int32 `(B, T)`,
         `padding_mask` bool `(B, T)`, of WordPiece `segment_ids` int32 `(B, T)`. Labels: int32
         `(B, T)`.
 
@@ -81,7 +84,7 @@ def tagging(
     ).checked()
     sequence_length = checks.integer("sequence_length", sequence_length, 1)
     tokenizer = checks.tokenizer(tokenizer)
-    sentences = read_sentences(files, rows, labels, word=word, tag=tag)
+    sentences, dropped = read_sentences(files, rows, labels, word=word, tag=tag, bad_rows=bad_rows)
     found = label_words(sentences, tokenizer, labels, sequence_length)
     tables = RowTables(found.rows, tokenizer.pad_id)
     with tf.device("CPU:0"):
@@ -94,4 +97,5 @@ def tagging(
 
     pipeline = batching.pipeline(batch, found.rows.lengths)
     pipeline.num_rows, pipeline.num_cut = len(sentences), int(found.rows.cut.sum())
+    pipeline.dropped = dropped
     return pipeline

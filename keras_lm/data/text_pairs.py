@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from keras_lm.data.bad_rows import BadRows
 from keras_lm.data.bucket_pipeline import BucketPipeline
-from keras_lm.data.label_values import BadRowError, text_of
-from keras_lm.data.parallel_text import open_pairs
+from keras_lm.data.label_values import text_of
+from keras_lm.data.parallel_text import unchecked_pairs
 from keras_lm.data.seq2seq import seq2seq
-from keras_lm.data.table_rows import Files, Values, open_rows
+from keras_lm.data.table_rows import Files, Row, Values, open_rows
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
 
@@ -123,27 +124,22 @@ def read_pairs(
     bad_rows: str = "raise",
 ) -> TextPairs:
     """Reads pairs; see `translation`."""
-    if bad_rows not in ("raise", "drop"):
-        raise ValueError(f'bad_rows must be "raise" or "drop". Received: bad_rows={bad_rows!r}')
-    found = TextPairs([], [], [])
+    bad = BadRows(bad_rows)
+    sources: list[str] = []
+    targets: list[str] = []
+    opened: Iterable[Row]
     if isinstance(files, tuple) and rows is None:
-        for pair in open_pairs(files, None)():
-            found.sources.append(pair.source)
-            found.targets.append(pair.target)
-    else:
-        for row in open_rows(files, rows, (source, target)):
-            try:
-                two = text_of(row, source), text_of(row, target)
-            except BadRowError as error:
-                if bad_rows == "raise":
-                    raise
-                found.dropped.append(str(error))
-                continue
-            found.sources.append(two[0])
-            found.targets.append(two[1])
-    if not found.sources:
-        raise ValueError(
-            "There must be a row at least. Received: "
-            + (f"bad ones alone, such as {found.dropped[0]}" if found.dropped else "none")
+        pairs = unchecked_pairs(files, None)()
+        opened = (
+            Row({source: pair.source, target: pair.target}, f"line {pair.row} of {pair.place}")
+            for pair in pairs
         )
-    return found
+    else:
+        opened = open_rows(files, rows, (source, target))
+    for row in opened:
+        with bad.caught():
+            two = text_of(row, source), text_of(row, target)
+            sources.append(two[0])
+            targets.append(two[1])
+    bad.require(sources, files)
+    return TextPairs(sources, targets, bad.dropped)

@@ -1,5 +1,6 @@
 """Another number of tokens for a model that has learnt already."""
 
+import dataclasses
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +15,10 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
     The row and the output bias of a new id are the means of the old ones: then no new token is
     likelier than an average old one, whatever comes before (Hewitt 2021, "Initializing New Word
     Embeddings for Pretrained Language Models").
+
+    Adapters and what is frozen come along. Behind `add_lora` the new rows stay the means, since the
+    table does not train; and as no directory holds a model of that size, adapters that are saved
+    name none: `keras_lm.load_lora` gives them to this model.
 
     Args:
         model: a model with a `vocab_size`.
@@ -32,11 +37,6 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
             "A model must have a vocab_size of its own; of a task resize the model that it is made "
             f"on, before. Received: {type(model).__name__}"
         )
-    if model.has_lora:
-        raise ValueError(
-            "A vocabulary is resized before add_lora(), or of what merge_lora() gives. "
-            f"Received: a {type(model).__name__} with adapters"
-        )
     if not isinstance(new_size, int) or new_size < 1:
         raise ValueError(f"new_size must be a positive integer. Received: {new_size!r}")
     if not model.built:
@@ -45,10 +45,11 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
     resized = type(model).from_config(config)
     resized.tokenizer = model.tokenizer
     resized.build()
+    resized.adapt(model.adaptation())
     for old, new in zip(model.weights, resized.weights, strict=True):
         new.assign(old if old.shape == new.shape else _with_rows(old, new_size))
     if hasattr(model, "companions"):  # What came with it from a directory.
-        resized.companions = model.companions
+        resized.companions = dataclasses.replace(model.companions, source=None)
     return resized
 
 

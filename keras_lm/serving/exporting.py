@@ -103,6 +103,7 @@ def export(
     | `embed_ids` | `token_ids`, `lengths` | the same |
     | of question answering | | |
     | `serving_default` | `question`, `context` | `answer`, `score`, `start`, `end`, `status` |
+    | `answer_ids` | `token_ids`, `lengths` | `start`, `end`, `score`, `status`, by tokens |
     | of an index of texts | | |
     | `serving_default` | `text` | `texts`, `scores`, `status` |
     | `search_ids` | `token_ids`, `lengths` | the same |

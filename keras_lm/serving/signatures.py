@@ -297,7 +297,7 @@ _ANSWERED = ("answer", "score", "start", "end", "status")
 
 
 def question_answering_signatures(model: Any, tokenizer: Any) -> Signatures:
-    """The signature of a model that answers questions."""
+    """Signatures of a model that answers questions."""
     found = made_once(TextAnswers, model, tokenizer)
     texts = [rows("string", "question"), rows("string", "context")]
 
@@ -306,7 +306,11 @@ def question_answering_signatures(model: Any, tokenizer: Any) -> Signatures:
         whole = found.in_text(question, context)
         return {name: whole[name] for name in _ANSWERED}
 
-    return {"serving_default": answer}
+    @tf.function(autograph=False, input_signature=ids())
+    def answer_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        return found.of_ids(token_ids, lengths)
+
+    return {"serving_default": answer, "answer_ids": answer_ids}
 
 
 def search_signatures(index: Any, tokenizer: Any, top_k: int) -> Signatures:

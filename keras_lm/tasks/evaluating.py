@@ -130,7 +130,7 @@ def _evaluate_tags(
     tag: str | int = "tags",
 ) -> Figures:
     tokenizer = model.require_tokenizer("evaluate()")
-    sentences = read_sentences(files, rows, model.labels, word=word, tag=tag)
+    sentences, _ = read_sentences(files, rows, model.labels, word=word, tag=tag)
     read = label_words(sentences, tokenizer, model.labels, model.max_length)
     ids = np.split(read.rows.ids, read.rows.starts[1:])
     of_ids = made_once(TextEntities, model, tokenizer).of_ids

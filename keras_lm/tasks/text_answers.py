@@ -58,6 +58,8 @@ class TextAnswers:
         self.shape = row_shape(tokenizer, model.max_length, model.max_question_length)
         text = tf.TensorSpec([None], "string")
         self.in_text = graph(self._in_text, text, text)
+        ids, row = tf.TensorSpec([None, None], "int32"), tf.TensorSpec([None], "int32")
+        self.of_ids = graph(self._of_ids, ids, row)
 
     def _in_text(self, question: Tensor, context: Tensor) -> dict[str, Tensor]:
         """Answers questions.
@@ -128,6 +130,45 @@ class TextAnswers:
             "start": start_B,
             "end": end_B,
             "margin": margin_B,
+            "status": CUT * tf.cast(cut_B, "int32"),
+        }
+
+    def _of_ids(self, token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        """Finds the answers in rows of ids, by tokens; a row is read as it is, with no windows.
+
+        Args:
+            token_ids: int32 `(B, T)`, rows as the tokenizer packs a question and a context, padded
+                on the right; see `TextRows.read_ids`.
+            lengths: int32 `(B,)`, of each row without its padding.
+
+        Returns:
+            `start` and `end` int32 `(B,)`, the places in the row of the answer's first token and
+            behind its last one, -1 where there is none; `score` float32 `(B,)` and `status` int32
+            `(B,)` as of texts. Where words begin is not known of ids: an answer may begin and end
+            with any token of the context.
+        """
+        inputs, cut_B = self.rows.read_ids(token_ids, lengths, pairs=True)
+        logits = self.model(inputs, training=False)
+        null_B = logits["start"][:, 0] + logits["end"][:, 0]
+        is_sep_BT = inputs["token_ids"] == self.tokenizer.sep_id
+        before_BT = tf.cumsum(tf.cast(is_sep_BT, "int32"), axis=1, exclusive=True)
+        of_context_BT = (before_BT >= self.shape.between) & inputs["padding_mask"] & ~is_sep_BT
+        start_BT, end_BT = (tf.where(of_context_BT, logits[s], MASKED) for s in ("start", "end"))
+        longest = self.model.max_answer_length
+        flat_BS = tf.reshape(self._sums(start_BT, end_BT), [tf.size(lengths), -1])
+        # One more, so that a row without a token has a maximum, too.
+        flat_BS = tf.pad(flat_BS, [[0, 0], [0, 1]], constant_values=2 * MASKED)
+        place_B = tf.argmax(flat_BS, axis=1, output_type="int32")
+        best_B = tf.reduce_max(flat_BS, axis=1)
+        found_B = best_B > MASKED / 2
+        if self.model.no_answer_threshold is not None:
+            found_B &= null_B - best_B <= self.model.no_answer_threshold
+        all_B = tf.reduce_logsumexp(tf.concat([flat_BS, null_B[:, None]], axis=1), axis=1)
+        start_B = place_B // longest
+        return {
+            "start": tf.where(found_B, start_B, -1),
+            "end": tf.where(found_B, start_B + place_B % longest + 1, -1),
+            "score": tf.exp(tf.where(found_B, best_B, null_B) - all_B),
             "status": CUT * tf.cast(cut_B, "int32"),
         }
 
@@ -204,9 +245,13 @@ class TextAnswers:
         ends_WT = inside_WT & (is_last_WT | tf.gather(begins_N, next_WT))
         start_WT = tf.where(begins_WT & own_WT, start_WT, MASKED)
         end_WT = tf.where(ends_WT, end_WT, MASKED)
+        return self._sums(start_WT, end_WT)
+
+    def _sums(self, start_WT: Tensor, end_WT: Tensor) -> Tensor:
+        """The logits of answers by place and length, float32 `(W, T, L)`."""
         longest = self.model.max_answer_length
         padded = tf.pad(end_WT, [[0, 0], [0, longest - 1]], constant_values=MASKED)
-        at_TL = place_T[:, None] + tf.range(longest)
+        at_TL = tf.range(tf.shape(start_WT)[1])[:, None] + tf.range(longest)
         return start_WT[:, :, None] + tf.gather(padded, at_TL, axis=1)
 
     def _begins(self, words: Any) -> Tensor:

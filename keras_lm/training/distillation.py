@@ -11,12 +11,12 @@ import tensorflow as tf
 from keras_lm.layers.building import build_once
 from keras_lm.training.keras_overrides import strategy_of
 from keras_lm.training.language_model import LanguageModel
-from keras_lm.training.losses import weighed
+from keras_lm.training.losses import squared_error, weighed, yes_no_cross_entropy
 
 Tensor = Any
 
 _SOFT = "soft"
-# Heads whose logits are those of a softmax.
+# Heads of classes or tokens that exclude each other, but for the other problems of a text's.
 _HEADS = (
     "masked_lm",
     "causal_lm",
@@ -39,7 +39,9 @@ class Distillation(LanguageModel):
     The loss is `(1 - soft) * loss of the labels + soft * T^2 * KL(teacher || student)`, both with
     logits divided by the temperature T, a mean over the same labels with the same weights.
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2; for BERT: Sanh et al. 2019,
-    arXiv:1910.01108, section 3.
+    arXiv:1910.01108, section 3. Of several labels each one is a choice of two, yes and no. Numbers
+    have no temperature: the teacher's part is their squared difference (Ba and Caruana 2014,
+    arXiv:1312.6184, section 2.2).
 
         distillation = keras_lm.training.Distillation(student, teacher)
         distillation.compile()
@@ -48,12 +50,15 @@ class Distillation(LanguageModel):
 
     Compiled and trained as every model; the student is trained in place and the teacher stays as it
     is. Logs: `loss` of both, the student's own metrics, and `soft_agreement`, how often its
-    likeliest class is the teacher's. `training.Checkpoints` holds the student alone.
+    likeliest class is the teacher's (of several labels, how often it says yes or no as the teacher
+    does; of numbers `soft_root_mean_squared_error` in its place). `training.Checkpoints` holds the
+    student alone.
 
     Args:
-        student: a model with one head whose classes exclude each other: a masked LM, a causal LM, a
-            `Transformer`, a `TextClassifier` of one label or a `TokenClassifier`.
-        teacher: a built model with the same head and the same vocabulary or labels.
+        student: a model with one head: a masked LM, a causal LM, a `Transformer`, a
+            `TextClassifier` or a `TokenClassifier`.
+        teacher: a built model with the same head, of the same problem, and the same vocabulary or
+            labels.
         temperature: T, above 0; the higher, the more the teacher's smaller probabilities count.
         soft: the share of the teacher's part of the loss, in 0 .. 1.
 
@@ -61,8 +66,8 @@ class Distillation(LanguageModel):
         inputs: what both models read.
 
     Returns:
-        A dict: by the head's name the student's logits, and `teacher`, the teacher's, both
-        float32 `(B, P, C)`, or `(B, C)` of whole texts.
+        A dict: by the head's name the student's logits or numbers, and `teacher`, the teacher's,
+        both float32 `(B, P, C)`, or `(B, C)` of whole texts.
 
     Raises:
         ValueError: other models than these, or with different classes; the models were made in the
@@ -95,6 +100,7 @@ class Distillation(LanguageModel):
             )
         self.student, self._beside = student, _Beside(teacher)
         self.head, self.temperature, self.soft = head, temperature, soft
+        self.problem = getattr(student, "problem", "single_label")
 
     # Of this model; of others they belong to the class.
     @property
@@ -149,6 +155,8 @@ class Distillation(LanguageModel):
     def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Gives the logits to both parts of the loss, with the labels and with the teacher's."""
         head = self.head
+        if self.problem == "regression" and tf.convert_to_tensor(y).shape.rank == 1:
+            y = tf.convert_to_tensor(y)[:, None]  # as the outputs have it
         weight = self.student.head_weights(head, x, y, sample_weight)
         _, weight = weighed(tf.convert_to_tensor(y), weight)
         weights = {head: weight, _SOFT: weight}
@@ -160,21 +168,37 @@ class Distillation(LanguageModel):
     def head_loss(
         self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Returns the loss of each label and its weight; the soft part's labels are logits."""
+        """Returns the loss of each label and its weight; the soft part's labels are outputs."""
         if head != _SOFT:
             return self.student.head_loss(head, labels, outputs, weights)
-        teacher = tf.nn.log_softmax(labels / self.temperature)
-        student = tf.nn.log_softmax(outputs / self.temperature)
-        divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), -1)
+        if self.problem == "regression":
+            return squared_error(labels, outputs, weights)
+        labels, outputs = labels / self.temperature, outputs / self.temperature
+        if self.problem == "multi_label":
+            chances = tf.sigmoid(labels)
+            crossed, _ = yes_no_cross_entropy(chances, outputs)
+            divergence = crossed - yes_no_cross_entropy(chances, labels)[0]
+        else:
+            teacher, student = tf.nn.log_softmax(labels), tf.nn.log_softmax(outputs)
+            divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), -1)
         # Where nothing counts there may be anything, and 0 times that is not 0.
         divergence = tf.where(weights != 0, divergence, 0.0)
         return self.temperature**2 * divergence, weights
 
     def head_metrics(self, head: str) -> list[Any]:
         """Returns the student's metrics, and how often it agrees with the teacher."""
+        if head == _SOFT and self.problem == "regression":
+            return [keras.metrics.RootMeanSquaredError()]
+        if head == _SOFT and self.problem == "multi_label":
+            return [keras.metrics.MeanMetricWrapper(_same_answers, name="agreement")]
         if head == _SOFT:
             return [keras.metrics.CategoricalAccuracy(name="agreement")]
         return self.student.head_metrics(head)
+
+
+def _same_answers(teacher: Tensor, student: Tensor) -> Tensor:
+    """Of logits of yes `(B, C)`, whether both say the same, float32 `(B, C)`."""
+    return tf.cast((teacher > 0) == (student > 0), tf.float32)
 
 
 def _check(student: Any, teacher: Any) -> None:
@@ -185,17 +209,12 @@ def _check(student: Any, teacher: Any) -> None:
                 f"A {name} has one head of {', '.join(_HEADS)}. Received: a {type(model).__name__}"
                 f" with heads={getattr(model, 'heads', ())}"
             )
-        problem = getattr(model, "problem", "single_label")
-        if problem != "single_label":
-            raise ValueError(
-                "Of several labels or numbers there are no probabilities to learn from. "
-                f"Received: a {name} of problem={problem!r}"
-            )
-    for name in ("heads", "labels", "vocab_size"):
+    for name in ("heads", "problem", "labels", "vocab_size"):
         ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
         if ours != theirs:
             raise ValueError(
-                f"Student and teacher must have the same {name}, in the same order. "
+                f"Student and teacher must have the same {name}"
+                f"{', in the same order' if name == 'labels' else ''}. "
                 f"Received: {ours!r:.80} and {theirs!r:.80}"
             )
     if not teacher.built:

@@ -1,7 +1,9 @@
 """Files to a fine-tuned directory, its figures and its answers, by commands alone."""
 
+import functools
 import json
 
+import numpy as np
 import pytest
 
 from keras_lm import BERT, TextClassifier, TokenClassifier, counterfactual, evaluate, load
@@ -42,7 +44,15 @@ def finetune(place, out, *words):
     return main(["finetune", str(place / "bert.keras"), *rest])
 
 
-def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
+@pytest.fixture
+def loaded(monkeypatch):
+    """Commands load a directory once: to read and trace it each time would take most of a test."""
+    once = functools.cache(load)
+    monkeypatch.setattr("keras_lm.cli.fine_tuned.load", once)
+    return once
+
+
+def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys, loaded):
     train, out = str(place / "train.csv"), str(place / "sentiment")
     words = ["--task", "text_classification", "--train", train, "--validation", train]
     words += ["--labels", "no, yes", "--column", "text=review", "--learning-rate", "1e-2"]
@@ -59,7 +69,7 @@ def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys):
     assert "- Training: `train.csv`, 16 rows, 0 of them without their end, 0 left out." in card
     assert "| accuracy | 1.0000 |" in card
 
-    model = load(out)
+    model = loaded(out)
     assert isinstance(model, TextClassifier)
     assert model.labels == ("no", "yes")
     assert main(["evaluate", out, train, "--column", "text=review", "--json"]) == 0
@@ -124,6 +134,53 @@ def test_words_are_tagged_and_their_entities_printed(place, capsys):
     assert (entity["text"], entity["type"], entity["start"]) == ("london", "LOC", 5)
 
 
+def test_adapters_are_trained_saved_alone_and_asked_without_a_warning(place, capsys, loaded):
+    base, out, train = place / "base", str(place / "adapters"), str(place / "train.csv")
+    assert main(["convert", str(place / "bert.keras"), str(base)]) == 0
+    before = (base / "model.safetensors").read_bytes()
+    words = ["finetune", str(base), "--task", "text_classification", "--labels", "no,yes"]
+    words += ["--train", train, "--column", "text=review", "--lora", "2", "--epochs", "1"]
+    assert main([*words, "--out", out, "--verbose", "0"]) == 0
+    assert (base / "model.safetensors").read_bytes() == before
+    names = {path.name for path in (place / "adapters").iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "README.md"} <= names
+    assert "model.safetensors" not in names
+    capsys.readouterr()
+    assert main(["evaluate", out, train, "--column", "text=review", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 16
+    assert main(["predict", out, "--text", "good film"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert loaded(out).has_lora
+    expected = loaded(out).predict("good film", verbose=0)
+    assert list(found["scores"].values()) == pytest.approx(expected.scores.tolist(), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_two_devices_give_the_weights_of_one(place):
+    words = ["--task", "text_classification", "--train", str(place / "train.csv")]
+    words += ["--labels", "no,yes", "--column", "text=review", "--batch-size", "6"]
+    found = []
+    for kind in ("one_device", "mirrored"):
+        assert finetune(place, kind, *words, "--epochs", "2", "--strategy", kind) == 0
+        found.append(load(place / kind).get_weights())
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_stops_by_a_figure_of_the_field(place, capsys):
+    tags = str(place / "tags.conll")
+    words = ["--task", "token_classification", "--train", tags, "--validation", tags]
+    words += ["--labels", "O,B-LOC", "--learning-rate", "1e-2", "--patience", "1"]
+    out = str(place / "stopped")
+    words = ["finetune", str(place / "bert.keras"), *words, "--monitor", "f1", "--out", out]
+    assert main([*words, "--epochs", "40", "--verbose", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert "val_f1" in printed
+    assert "Epoch 40/40" not in printed
+    assert "f1         1.0000" in printed
+
+
 @pytest.mark.slow
 def test_embeddings_and_answers_come_from_files_too(place, capsys):
     scored = place / "scored.csv"
@@ -162,6 +219,8 @@ def test_embeddings_and_answers_come_from_files_too(place, capsys):
         ({"--labels": "yes,maybe"}, "'no' in column 'label', line 3 of"),
         ({"--tokens-per-batch": "9"}, "--tokens-per-batch is for translation"),
         ({"--patience": "2"}, "--patience needs --validation"),
+        ({"--monitor": "f1"}, "--monitor needs --patience"),
+        ({"--patience": "1", "--monitor": "f1", "--validation": "@"}, "one of loss, accuracy, mac"),
         ({"--max-length": "11"}, "--max-length must be in 1 .. 10"),
         ({"--lora": "2"}, "--lora needs one"),
     ],
@@ -174,6 +233,7 @@ def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, chan
         "--out": str(tmp_path / "out"),
         **changes,
     }
+    words = {name: words["--train"] if word == "@" else word for name, word in words.items()}
     given = [part for name, word in words.items() if word is not None for part in (name, word)]
     if "--column" not in changes or "label=" in changes["--column"]:
         given += ["--column", "text=review"]

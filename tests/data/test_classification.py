@@ -237,6 +237,8 @@ BAD = [
     ({"label": None}, "Received: None in column 'label'"),
     ({"label": 2}, "Received: 2 in column"),
     ({"label": True}, "Received: True in column"),
+    ({"text": "\u200b"}, r"text that is not empty. Received: '\\u200b' in column 'text', rows"),
+    ({"text": "\ud83d b"}, r"no half of a surrogate pair. Received: '\\ud83d b' in column 'text'"),
     ({"text": " \n"}, r"text that is not empty. Received: ' \\n' in column 'text', rows\[1\]"),
     ({"text": None}, "Received: None in column 'text'"),
     ({"text_pair": "w3"}, "all rows or none must have a second text.*column 'text_pair'"),
@@ -270,6 +272,7 @@ def test_bad_rows_can_be_dropped_and_are_listed(numbered):
         ("regression", "", "a finite number"),
         ("multi_label", "bad;good", "Received: 'bad;good'"),
         ("multi_label", None, "a list of names. Received: None"),
+        ("multi_label", {"bad": 0}, "a list of names. Received: {'bad': 0}"),
     ],
 )
 def test_a_bad_value_is_named(problem, label, message, numbered):

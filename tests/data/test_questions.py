@@ -180,6 +180,7 @@ def test_offsets_behind_emoji_are_code_points(numbered, tmp_path):
     [
         ({"answers": []}, "or is_impossible must be true, not both"),
         ({"answers": [{"text": "w2", "answer_start": 0}], "is_impossible": True}, "not both"),
+        ({"answers": None}, "must have answers: a list, empty where the context has none"),
         ({"answers": "w2"}, "Answers must be a list. Received: 'w2'"),
         ({"answers": ["w2"]}, "An answer must have a text"),
     ],

@@ -63,5 +63,7 @@ def test_rows_are_split_by_a_column_or_by_what_is_made_of_them():
 def test_shares_add_up_to_1(shares):
     with pytest.raises(ValueError, match="must add up to 1"):
         split_by_hash([], shares)
+    with pytest.raises(ValueError, match=r"by text='text'. Received: \{'review': 'a'\}"):
+        split_by_hash([{"review": "a"}], {"train": 1.0})
     with pytest.raises(ValueError, match="Received: 0"):
         split_by_hash([], {"a": 1}, shared_words=0)

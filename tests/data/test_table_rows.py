@@ -86,6 +86,16 @@ def test_rows_are_dicts_of_a_list_or_a_dataset():
     dataset = tf.data.Dataset.from_tensor_slices({"text": ["a", "b"], "label": [1, 0]})
     found = [row.values for row in open_rows(None, dataset)]
     assert found == [{"text": "a", "label": 1}, {"text": "b", "label": 0}]
+    # As tfds has questions.
+    answers = {"text": [["ä", "b"]], "answer_start": [[0, 3]]}
+    dataset = tf.data.Dataset.from_tensor_slices({"question": ["q"], "answers": answers})
+    (row,) = open_rows(None, dataset)
+    assert row.values == {
+        "question": "q",
+        "answers": {"text": ["ä", "b"], "answer_start": [0, 3]},
+    }
+    with pytest.raises(ValueError, match="no batches"):
+        open_rows(None, dataset.batch(1).batch(1))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,7 @@ def test_rows_are_dicts_of_a_list_or_a_dataset():
         (None, iter([]), TypeError, "can be read again"),
         (None, {"text": "a"}, TypeError, "Received: dict"),
         (None, ["a"], TypeError, "Received: 'a' at 0"),
-        (None, tf.data.Dataset.range(3), ValueError, "dicts of scalars"),
+        (None, tf.data.Dataset.range(3), ValueError, "dicts of single values"),
         (None, tf.data.Dataset.from_tensors({"a": 1}).repeat(), ValueError, "have an end"),
     ],
 )

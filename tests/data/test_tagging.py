@@ -2,6 +2,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_lm.data import Pipeline, tagging
 from keras_lm.data.tagged_sentences import read_sentences
@@ -58,9 +59,8 @@ def test_rows_and_columns_are_taken_by_name(tokenizer, tmp_path):
     _, _, labels = one_batch(rows, tokenizer, word="tokens", tag="ner")
     assert labels.tolist() == [[X, 1, 0, X]]
     (tmp_path / "a.tsv").write_text("1\tAnn\tB-PER\t_\n2\tof\tO\t_\n", "utf-8")
-    assert read_sentences(tmp_path / "a.tsv", None, LABELS, word=1, tag=2) == [
-        (["Ann", "of"], [1, 0])
-    ]
+    found, dropped = read_sentences(tmp_path / "a.tsv", None, LABELS, word=1, tag=2)
+    assert (found, dropped) == ([(["Ann", "of"], [1, 0])], [])
 
 
 class Rows(list):
@@ -128,7 +128,7 @@ def test_a_label_stays_with_its_token_in_every_epoch(tokenizer):
         (
             "Ann B-PER\nLee B-ORG\n",
             {},
-            r"one of O, B-PER.*Received: 'B-ORG' in line 2 of .*a\.conll",
+            r"one of O, B-PER.*Received: 'B-ORG' in column 1, line 2 of .*a\.conll",
         ),
         ("Ann\n", {}, r"a word and a tag.*'Ann' in line 1"),
         ("Ann B-PER\n", {"tag": 4}, "a word and a tag.*in line 1"),
@@ -156,9 +156,33 @@ def test_a_file_that_cannot_be_read_is_named_with_the_line(
         ({"words": [], "tags": []}, "as many tags as words"),
         ({"words": "a", "tags": "O"}, "as many tags as words"),
         ({"words": [" "], "tags": ["O"]}, "a string that is not empty"),
-        ({"words": ["a"], "tags": [5]}, r"Received: 5 in rows\[0\]"),
+        ({"words": ["a"], "tags": [5]}, r"Received: 5 in column 'tags', rows\[0\]"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(row, message, tokenizer):
     with pytest.raises(ValueError, match=message):
         tagging(None, tokenizer, rows=[row], labels=LABELS, batch_size=1)
+
+
+def test_sentences_that_are_wrong_can_be_left_out_and_are_listed(tokenizer, tmp_path):
+    content = "Ann B-PER\nof O\n\nAnn B-DOG\nof O\n\nof\n\nof O\n"
+    (tmp_path / "a.conll").write_text(content, "utf-8")
+    options = {"labels": LABELS, "batch_size": 2, "bad_rows": "drop"}
+    data = tagging(tmp_path / "a.conll", tokenizer, **options)
+    assert data.num_rows == 2
+    assert ["line 4 of" in data.dropped[0], "line 7 of" in data.dropped[1]] == [True, True]
+    rows = [{"words": ["of"], "tags": [9]}, {"words": ["of"], "tags": ["O", "O"]}]
+    with pytest.raises(ValueError, match=r"a sentence at least.*2 bad ones.*rows\[0\]"):
+        tagging(None, tokenizer, rows=rows, **options)
+
+
+def test_a_dataset_of_tensorflow_gives_vectors(tokenizer):
+    rows = [{"words": ["Ann", "of"], "tags": [1, 0]}, {"words": ["of"], "tags": [0]}]
+    spec = {"words": tf.TensorSpec([None], "string"), "tags": tf.TensorSpec([None], "int64")}
+    dataset = tf.data.Dataset.from_generator(lambda: rows, output_signature=spec)
+    options = {"labels": LABELS, "batch_size": 2, "shuffle": False}
+    (_, found), (_, wanted) = (
+        next(tagging(None, tokenizer, rows=given, **options).as_numpy_iterator())
+        for given in (dataset, rows)
+    )
+    np.testing.assert_array_equal(found, wanted)

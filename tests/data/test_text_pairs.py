@@ -67,7 +67,14 @@ def test_bad_rows_are_named_or_counted(letters, tmp_path):
     with pytest.raises(ValueError, match='bad_rows must be "raise" or "drop"'):
         data.translation(path, letters, bad_rows="skip")
     rows = [{"source": "", "target": "a"}]
-    with pytest.raises(ValueError, match="bad ones alone"):
+    with pytest.raises(ValueError, match=r"1 bad ones; the first: .*'source'"):
         data.translation(rows=rows, tokenizer=letters, bad_rows="drop")
+    (tmp_path / "a.en").write_text("a\n\u200b\nc\n", "utf-8")
+    (tmp_path / "a.fr").write_text("b\nb\n\n", "utf-8")
+    files = (tmp_path / "a.en", tmp_path / "a.fr")
+    with pytest.raises(ValueError, match=r"'\\u200b' in column 'source', line 2 of .*a.en and"):
+        data.translation(files, letters)
+    found = read_pairs(files, None, source="source", target="target", bad_rows="drop")
+    assert (found.sources, found.targets, len(found.dropped)) == (["a"], ["b"], 2)
     with pytest.raises(TypeError, match="Give either files or rows"):
         data.translation(None, letters)

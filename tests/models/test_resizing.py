@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from keras_lm import BERT, ELECTRA, GPT, RoBERTa, TextClassifier, Transformer
+from keras_lm.checkpoints import load, save
+from keras_lm.checkpoints.lora import load_lora
 from keras_lm.models import resize_token_embeddings
 from keras_lm.tokenizers import train_wordpiece
 
@@ -75,3 +77,24 @@ def test_sizes_that_are_none_are_refused(bert):
 def test_a_task_is_resized_beneath(bert):
     with pytest.raises(ValueError, match="resize the model that it is made on"):
         resize_token_embeddings(TextClassifier(bert, labels=2), 30)
+
+
+def test_adapters_and_what_is_frozen_come_along(tmp_path):
+    save(GPT(20, 8, 2, 2, 12, max_length=16, initializer_range=0.3), tmp_path / "base")
+    model = load(tmp_path / "base")
+    model.add_lora(2, targets="query_key_value")
+    for weight in model.lora_weights:
+        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    larger = resize_token_embeddings(model, 23)
+    np.testing.assert_allclose(larger(IDS)[..., :20], model(IDS), atol=1e-6)
+    assert [w.shape for w in larger.trainable_weights] == [w.shape for w in model.lora_weights]
+    # No directory has the model beneath.
+    save(larger, tmp_path / "adapters")
+    with pytest.raises(ValueError, match="Adapters must say what they were trained on"):
+        load(tmp_path / "adapters")
+    again = resize_token_embeddings(load(tmp_path / "base"), 23)
+    load_lora(again, tmp_path / "adapters")
+    np.testing.assert_allclose(again(IDS), larger(IDS), atol=1e-6)
+    again = resize_token_embeddings(load(tmp_path / "base"), 23)
+    again.freeze(blocks=1)
+    assert len(resize_token_embeddings(again, 25).frozen) == len(again.frozen) > 0

@@ -106,6 +106,7 @@ TASK_REQUESTS = [
     ("search", "serving_default", {"text": [*TEXTS, LONG]}),
     ("search", "search_ids", ROWS),
     ("answers", "serving_default", QUESTIONS),
+    ("answers", "answer_ids", PAIR_ROWS),
 ]
 
 

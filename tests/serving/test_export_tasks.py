@@ -9,8 +9,10 @@ from ask_in_a_process import LONG, PAIR_ROWS, PAIRS, QUESTIONS, ROWS, TASK_REQUE
 from operation_audit import assert_core_operations
 
 from keras_lm import TextClassifier, export
+from keras_lm.models.interface import made_once
 from keras_lm.models.limits import CUT
 from keras_lm.serving.audit import inspect
+from keras_lm.tasks.text_answers import TextAnswers
 
 HOSTILE_IDS = tf.constant([[10**6, -5, 3], [0, 0, 0]])
 HOSTILE_LENGTHS = tf.constant([99, -1])
@@ -186,6 +188,16 @@ def test_questions_are_answered_as_in_python(task_answers, answerer):
     assert (answer["score"][3], answer["status"][3]) == (pytest.approx(1), 0)
 
 
+def test_rows_of_ids_are_answered_as_in_python(task_answers, answerer):
+    answer = task_answers["answers", "answer_ids"]
+    assert answer.keys() == {"start", "end", "score", "status"}
+    found = made_once(TextAnswers, answerer, answerer.tokenizer).of_ids(
+        *(tf.constant(value) for value in PAIR_ROWS.values())
+    )
+    for name, value in answer.items():
+        np.testing.assert_allclose(value, found[name], atol=1e-6)
+
+
 def test_a_regression_answers_numbers(bert, tmp_path):
     model = TextClassifier(bert, ["stars", "price"], problem="regression")
     model.build()
@@ -217,6 +229,10 @@ def test_nothing_that_is_asked_makes_a_request_fail(task_loaded):
         assert np.isfinite(answer["embedding"]).all()
     answer = signatures["embed_ids"](token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS)
     assert np.isfinite(answer["embedding"]).all()
+    answer = task_loaded["answers"].signatures["answer_ids"](
+        token_ids=HOSTILE_IDS, lengths=HOSTILE_LENGTHS
+    )
+    assert np.isfinite(answer["score"]).all()
     answer = task_loaded["answers"].signatures["serving_default"]
     hostile = {
         "question": ["x " * 10**6, b"\xff\xfe", ""],

@@ -12,6 +12,7 @@ from text_toys import WORDS, word_piece
 
 from keras_lm import QuestionAnswering, evaluate
 from keras_lm.data import question_answering
+from keras_lm.tasks.text_answers import TextAnswers
 from keras_lm.tokenizers import train_byte_bpe
 
 QUESTIONS = ["is it good", "bad", "a film", "good good good good good good good"]
@@ -146,6 +147,31 @@ def test_an_answer_is_a_part_of_its_context(task, parts):
 def test_what_cannot_be_asked_is_refused(task, options, message):
     with pytest.raises(ValueError, match=message):
         task.predict(**options)
+
+
+def test_of_ids_the_best_tokens_of_the_context_are_the_answer(task):
+    pairs = [("a film", "no u.s."), ("bad", "good"), ("good", "")]
+    rows = [task.tokenizer.encode(*pair) for pair in pairs]
+    firsts = [len(task.tokenizer.encode(question)) for question, _ in pairs]
+    width = max(map(len, rows)) + 1
+    ids = np.array([row + [task.tokenizer.pad_id] * (width - len(row)) for row in rows])
+    lengths = np.array([len(row) for row in rows])
+    found = TextAnswers(task, task.tokenizer).of_ids(ids.astype("int32"), lengths.astype("int32"))
+    for i, (row, first) in enumerate(zip(rows, firsts, strict=True)):
+        segments = [0] * first + [1] * (len(row) - first)
+        logits = task({"token_ids": np.array([row]), "segment_ids": np.array([segments])})
+        start, end = (np.asarray(logits[side])[0].astype("float64") for side in ("start", "end"))
+        spans = {
+            (begin, last + 1): start[begin] + end[last]
+            for begin in range(first, len(row) - 1)
+            for last in range(begin, min(begin + task.max_answer_length, len(row) - 1))
+        }
+        best = max(spans, key=spans.get, default=(-1, -1))
+        assert (found["start"][i], found["end"][i]) == best
+        values = np.exp([*spans.values(), start[0] + end[0]])
+        right = np.exp(spans[best]) if spans else values[-1]
+        np.testing.assert_allclose(found["score"][i], right / values.sum(), rtol=1e-4)
+    np.testing.assert_array_equal(found["status"], 0)
 
 
 def test_a_tokenizer_without_a_separator_is_refused(topics):

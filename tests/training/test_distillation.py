@@ -96,6 +96,38 @@ def test_the_loss_is_hintons():
     assert loss == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_each_of_several_labels_is_a_choice_of_two_and_numbers_are_squared():
+    inputs = {"token_ids": rows(12)}
+    rate = np.random.default_rng(1).random((12, 2)).astype("float32")
+    weights = np.ones(12, "float32")
+    weights[8:] = 0  # There a label may be any number.
+    labels = np.where(weights[:, None] > 0, rate, np.nan)
+    teacher, student = (BERT(20, **SIZES, heads=()) for _ in "ts")
+    options = {"sample_weight": weights, "verbose": 0, "return_dict": True}
+    for problem in ("multi_label", "regression"):
+        large, small = (TextClassifier(m, ["a", "b"], problem=problem) for m in (teacher, student))
+        large.build()
+        model = Distillation(small, large, temperature=2.0, soft=0.25)
+        model.compile(learning_rate=0.02)
+        found = model.evaluate(inputs, labels, **options)
+        ours, theirs = (m(inputs)[:8] for m in (small, large))
+        if problem == "regression":
+            hard, soft = (ours - rate[:8]) ** 2, (ours - theirs) ** 2
+            name, expected = "soft_root_mean_squared_error", tf.sqrt(tf.reduce_mean(soft))
+        else:
+            hard = tf.nn.sigmoid_cross_entropy_with_logits(rate[:8], ours)
+            two = [tf.stack([z / 2, tf.zeros_like(z)], -1) for z in (theirs, ours)]
+            p, q = map(tf.nn.log_softmax, two)
+            soft = 4 * tf.reduce_sum(tf.exp(p) * (p - q), -1)
+            name, expected = "soft_agreement", np.mean((ours > 0) == (theirs > 0))
+        loss = 0.75 * tf.reduce_mean(hard) + 0.25 * tf.reduce_mean(soft)
+        assert found["loss"] == pytest.approx(float(loss), rel=1e-5)
+        assert found[name] == pytest.approx(float(expected), rel=1e-5)
+        if problem == "regression":
+            history = model.fit(inputs, labels, sample_weight=weights, epochs=8, verbose=0).history
+            assert history[name][-1] < 0.7 * history[name][0]
+
+
 def test_what_cannot_be_raises():
     teacher = classifier()
     student = classifier()
@@ -108,7 +140,7 @@ def test_what_cannot_be_raises():
     with pytest.raises(ValueError, match="A student has one head"):
         Distillation(BERT(20, **SIZES, heads=()), teacher)
     numbers = TextClassifier(BERT(20, **SIZES, heads=()), 3, problem="regression")
-    with pytest.raises(ValueError, match="Received: a student of problem='regression'"):
+    with pytest.raises(ValueError, match=r"the same problem.* 'regression' and 'single"):
         Distillation(numbers, teacher)
     with pytest.raises(ValueError, match="temperature must be above 0"):
         Distillation(student, teacher, temperature=0)
