@@ -23,6 +23,7 @@ from keras_lm.tasks.text_figures import summary_figures, translation_figures
 
 _LENGTHS = {"summarization": 512, "question_answering": 384}  # Where nothing is said: 128.
 _TARGET_LENGTH = 128
+_SHOWN = 20  # Of pairs that are too long there may be very many.
 _BATCH_SIZE, _TOKENS_PER_BATCH = 32, 4096
 # Figures that other packages count.
 _COUNTED = {"translation": translation_figures, "summarization": summary_figures}
@@ -192,6 +193,10 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> tuple[Any, d
     print(f"{file}: {said}", file=sys.stderr)
     for wrong in dropped:
         print(f"  {wrong}", file=sys.stderr)
+    too_long = getattr(found, "too_long", [])
+    if too_long:
+        more = f" and {len(too_long) - _SHOWN:,} more" if len(too_long) > _SHOWN else ""
+        print(f"  too long: {', '.join(too_long[:_SHOWN])}{more}", file=sys.stderr)
     return found, counts
 
 

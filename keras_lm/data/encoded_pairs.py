@@ -47,7 +47,7 @@ class Side(NamedTuple):
 
 def encode_pairs(
     pairs: Iterable[Pair], source: Form, target: Form, *, cut: bool
-) -> tuple[Side, Side, int]:
+) -> tuple[Side, Side, list[str]]:
     """Tokenizes pairs with the library's threads.
 
     Args:
@@ -57,7 +57,7 @@ def encode_pairs(
         cut: whether texts that are too long lose their end. Otherwise their pairs are left out.
 
     Returns:
-        Source rows, target rows, and how many pairs were too long.
+        Source rows, target rows, and the places of the pairs that were too long.
 
     Raises:
         ValueError: a text that gives no token, or no pair that fits.
@@ -66,7 +66,8 @@ def encode_pairs(
     rooms = [form.max_length - len(form.before) - len(form.behind) for form in forms]
     flat: list[list[np.ndarray]] = [[], []]
     lengths: list[list[int]] = [[], []]
-    too_long = longest = 0
+    too_long: list[str] = []
+    longest = 0
     for chunk in _chunks(pairs):
         batches = (
             source.tokenizer.encode_batch([pair.source for pair in chunk]),
@@ -78,7 +79,7 @@ def encode_pairs(
                 if not text:
                     raise empty(pair, f"a {name} without one")
             if any(len(text) > room for text, room in zip(texts, rooms, strict=True)):
-                too_long += 1
+                too_long.append(pair.place)
                 longest = max(longest, *map(len, texts))
                 if not cut:
                     continue
@@ -92,7 +93,7 @@ def encode_pairs(
     if not lengths[0]:
         raise ValueError(
             "At least one pair must fit into max_source_length and max_target_length. Received: "
-            + (f"{too_long} pairs, of up to {longest} tokens" if too_long else "no pair")
+            + (f"{len(too_long)} pairs, of up to {longest} tokens" if too_long else "no pair")
         )
     sides = []
     for ids, own in zip(flat, lengths, strict=True):

@@ -18,14 +18,12 @@ class Pair(NamedTuple):
     Attributes:
         source: str.
         target: str.
-        place: the file or files that it comes from, or "pairs".
-        row: its line, from 1 on, or its place in the list, from 0 on.
+        place: such as "row 3 of a.tsv", from 1 on; of a list "row 0 of pairs", from 0 on.
     """
 
     source: str
     target: str
     place: str
-    row: int
 
 
 def open_pairs(
@@ -54,7 +52,7 @@ def unchecked_pairs(
     Args:
         source: a tuple of two: parallel files, line by line. A path, a glob or a list of them:
             files with two columns and a tab between them. Names in `.gz` are decompressed. Or None.
-        pairs: a list of pairs of strings; or None.
+        pairs: a list of pairs of strings, or of `Pair`; or None.
 
     Returns:
         A function that reads them again, from the start.
@@ -102,14 +100,14 @@ def unchecked_pairs(
 
 def empty(pair: Pair, what: str) -> ValueError:
     """The error of a pair that lacks a text."""
-    return ValueError(
-        f"Both texts of a pair must have a token. Received: {what} in row {pair.row} of "
-        f"{pair.place}"
-    )
+    return ValueError(f"Both texts of a pair must have a token. Received: {what} in {pair.place}")
 
 
 def _from_list(pairs: Sequence[Any]) -> Iterator[Pair]:
     for row, pair in enumerate(pairs):
+        if isinstance(pair, Pair):
+            yield pair
+            continue
         if not (
             isinstance(pair, list | tuple)
             and len(pair) == 2
@@ -118,7 +116,7 @@ def _from_list(pairs: Sequence[Any]) -> Iterator[Pair]:
             raise TypeError(
                 f"pairs must be a list of pairs of strings. Received: {pair!r:.80} at {row}"
             )
-        yield Pair(pair[0], pair[1], "pairs", row)
+        yield Pair(pair[0], pair[1], f"row {row} of pairs")
 
 
 def _from_parallel_files(
@@ -136,7 +134,7 @@ def _from_parallel_files(
                     "Parallel files must have as many lines. Received: "
                     f"{shorter} in {source}, {longer} in {target}"
                 )
-            yield Pair(text, other, place, row)
+            yield Pair(text, other, f"row {row} of {place}")
 
 
 def _from_columns(paths: list[pathlib.Path]) -> Iterator[Pair]:
@@ -149,4 +147,4 @@ def _from_columns(paths: list[pathlib.Path]) -> Iterator[Pair]:
                     "A row of pairs must have two columns with a tab between them. "
                     f"Received: {len(columns)} in row {row} of {place}"
                 )
-            yield Pair(columns[0], columns[1], place, row)
+            yield Pair(columns[0], columns[1], f"row {row} of {place}")

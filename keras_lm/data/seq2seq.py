@@ -81,7 +81,8 @@ def seq2seq(
 
     Returns:
         A `Pipeline`, with `buckets`, with `start_ids`, what the decoder begins with, and with
-        `num_too_long`, the number of pairs that were left out or cut. Inputs: `token_ids` int32
+        `num_too_long`, the number of pairs that were left out or cut, and `too_long`, their places,
+        such as "row 3 of a.tsv". Inputs: `token_ids` int32
         `(B, S)`, `padding_mask` bool `(B, S)`, `decoder_token_ids` int32 `(B, T)`,
         `decoder_padding_mask` bool `(B, T)`. Labels: int32 `(B, T)`. Weights: float32 `(B, T)`, 0
         on padding.
@@ -128,7 +129,7 @@ def seq2seq(
                 f"Received: {name}={length}"
             )
     read = open_pairs(source, pairs)
-    *sides, num_too_long = encode_pairs(read(), *forms, cut=too_long == "cut")
+    *sides, places = encode_pairs(read(), *forms, cut=too_long == "cut")
     buckets = divide(
         sides[0].lengths,
         sides[1].lengths - 1,
@@ -161,6 +162,6 @@ def seq2seq(
         start_step=start_step,
         token_counts=np.bincount(sides[1].ids, minlength=target_tokenizer.vocab_size),
     )
-    pipeline.num_too_long = num_too_long
+    pipeline.too_long, pipeline.num_too_long = places, len(places)
     pipeline.start_ids = forms[1].before
     return pipeline

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from keras_lm.data.bad_rows import BadRows
 from keras_lm.data.bucket_pipeline import BucketPipeline
 from keras_lm.data.label_values import text_of
-from keras_lm.data.parallel_text import unchecked_pairs
+from keras_lm.data.parallel_text import Pair, unchecked_pairs
 from keras_lm.data.seq2seq import seq2seq
 from keras_lm.data.table_rows import Files, Row, Values, open_rows
 from keras_lm.tokenizers.tokenizer import Tokenizer
@@ -16,13 +16,11 @@ class TextPairs(NamedTuple):
     """What stands in the rows that were read.
 
     Attributes:
-        sources: R texts.
-        targets: R texts.
+        pairs: R of them, each with its place.
         dropped: what was wrong with each row that was left out.
     """
 
-    sources: list[str]
-    targets: list[str]
+    pairs: list[Pair]
     dropped: list[str]
 
 
@@ -109,8 +107,7 @@ def _pairs(
     options: dict[str, Any],
 ) -> BucketPipeline:
     read = read_pairs(files, rows, source=source, target=target, bad_rows=bad_rows)
-    pairs = list(zip(read.sources, read.targets, strict=True))
-    pipeline = seq2seq(None, tokenizer, pairs=pairs, **options)
+    pipeline = seq2seq(None, tokenizer, pairs=read.pairs, **options)
     pipeline.dropped = read.dropped
     return pipeline
 
@@ -125,21 +122,15 @@ def read_pairs(
 ) -> TextPairs:
     """Reads pairs; see `translation`."""
     bad = BadRows(bad_rows)
-    sources: list[str] = []
-    targets: list[str] = []
+    found: list[Pair] = []
     opened: Iterable[Row]
     if isinstance(files, tuple) and rows is None:
         pairs = unchecked_pairs(files, None)()
-        opened = (
-            Row({source: pair.source, target: pair.target}, f"line {pair.row} of {pair.place}")
-            for pair in pairs
-        )
+        opened = (Row({source: one, target: other}, place) for one, other, place in pairs)
     else:
         opened = open_rows(files, rows, (source, target))
     for row in opened:
         with bad.caught():
-            two = text_of(row, source), text_of(row, target)
-            sources.append(two[0])
-            targets.append(two[1])
-    bad.require(sources, files)
-    return TextPairs(sources, targets, bad.dropped)
+            found.append(Pair(text_of(row, source), text_of(row, target), row.place))
+    bad.require(found, files)
+    return TextPairs(found, bad.dropped)

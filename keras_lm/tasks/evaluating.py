@@ -193,9 +193,10 @@ def _targets(
     """What the model makes of each source, what it should be, and how many there were."""
     ask = model.asked()
     read = read_pairs(files, rows, source=source, target=target)
-    found = answers(ask, [read.sources], batch_size, verbose)
+    found = answers(ask, [[pair.source for pair in read.pairs]], batch_size, verbose)
     texts = [answer[model.ANSWER].decode("utf-8", "replace") for answer in found]
-    return texts, read.targets, {"rows": len(found), "cut": sum(map(cut_of, found))}
+    wanted = [pair.target for pair in read.pairs]
+    return texts, wanted, {"rows": len(found), "cut": sum(map(cut_of, found))}
 
 
 def _evaluate_similarity(

@@ -54,13 +54,24 @@ def test_a_long_text_of_a_summary_loses_its_end(letters):
     assert first(pipeline)[0].shape[1] == 8
 
 
+def test_pairs_that_are_too_long_are_listed_with_their_places(letters, tmp_path):
+    lines = ["source\ttarget", "a\tb", "a " * 9 + "\tb", "b\ta"]
+    (tmp_path / "a.tsv").write_text("\n".join(lines), "utf-8")
+    options = {"max_source_length": 8, "drop_remainder": False}
+    pipeline = data.translation(tmp_path / "a.tsv", letters, **options)
+    assert pipeline.too_long == [f"line 3 of {tmp_path / 'a.tsv'}"]
+    (tmp_path / "a.tsv").write_text("source\ttarget\na\tb\n\ufffd\tb\n", "utf-8")
+    with pytest.raises(ValueError, match=r"a source without one in line 3 of .*a.tsv"):
+        data.translation(tmp_path / "a.tsv", letters, **options)
+
+
 def test_bad_rows_are_named_or_counted(letters, tmp_path):
     path = tmp_path / "a.tsv"
     path.write_text("source\ttarget\na\tb\n \tb\nc\t\n", "utf-8")
     with pytest.raises(ValueError, match=r"'source'.*line 3 of .*a.tsv"):
         data.translation(path, letters)
     found = read_pairs(path, None, source="source", target="target", bad_rows="drop")
-    assert found.sources == ["a"]
+    assert found.pairs == [("a", "b", f"line 2 of {path}")]
     assert ["line 3" in found.dropped[0], "line 4" in found.dropped[1]] == [True, True]
     with pytest.raises(ValueError, match=r"'summary' missing in .*a.tsv"):
         data.summarization(path, letters, text="source")
@@ -72,9 +83,9 @@ def test_bad_rows_are_named_or_counted(letters, tmp_path):
     (tmp_path / "a.en").write_text("a\n\u200b\nc\n", "utf-8")
     (tmp_path / "a.fr").write_text("b\nb\n\n", "utf-8")
     files = (tmp_path / "a.en", tmp_path / "a.fr")
-    with pytest.raises(ValueError, match=r"'\\u200b' in column 'source', line 2 of .*a.en and"):
+    with pytest.raises(ValueError, match=r"'\\u200b' in column 'source', row 2 of .*a.en and"):
         data.translation(files, letters)
     found = read_pairs(files, None, source="source", target="target", bad_rows="drop")
-    assert (found.sources, found.targets, len(found.dropped)) == (["a"], ["b"], 2)
+    assert ([pair[:2] for pair in found.pairs], len(found.dropped)) == ([("a", "b")], 2)
     with pytest.raises(TypeError, match="Give either files or rows"):
         data.translation(None, letters)
