@@ -27,7 +27,7 @@ class Pair(NamedTuple):
 
 
 def open_pairs(
-    source: PairSource | None, pairs: Sequence[tuple[str, str]] | None
+    source: PairSource | None, pairs: Sequence[tuple[str, str] | Pair] | None
 ) -> Callable[[], Iterator[Pair]]:
     """Reads all pairs once, so that nothing can be wrong with them later; see `unchecked_pairs`.
 
@@ -45,7 +45,7 @@ def open_pairs(
 
 
 def unchecked_pairs(
-    source: PairSource | None, pairs: Sequence[tuple[str, str]] | None
+    source: PairSource | None, pairs: Sequence[tuple[str, str] | Pair] | None
 ) -> Callable[[], Iterator[Pair]]:
     """Opens pairs, of which texts may be empty.
 

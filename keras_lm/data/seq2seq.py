@@ -15,7 +15,7 @@ from keras_lm.data.buckets import divide
 from keras_lm.data.decoder_rows import decoder_batch
 from keras_lm.data.decoder_start import closing_id, start_ids
 from keras_lm.data.encoded_pairs import Form, Side, encode_pairs
-from keras_lm.data.parallel_text import PairSource, open_pairs
+from keras_lm.data.parallel_text import Pair, PairSource, open_pairs
 from keras_lm.data.rows import padded
 from keras_lm.tokenizers.tokenizer import Tokenizer
 
@@ -26,7 +26,7 @@ def seq2seq(
     source: PairSource | None = None,
     tokenizer: Tokenizer | None = None,
     *,
-    pairs: Sequence[tuple[str, str]] | None = None,
+    pairs: Sequence[tuple[str, str] | Pair] | None = None,
     target_tokenizer: Tokenizer | None = None,
     tokens_per_batch: int = 4096,
     max_source_length: int = 128,
