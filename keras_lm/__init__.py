@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from keras_lm.models.distilbert import DistilBERT as DistilBERT
     from keras_lm.models.electra import ELECTRA as ELECTRA
     from keras_lm.models.electra_pretrainer import ELECTRAPretrainer as ELECTRAPretrainer
+    from keras_lm.models.explanations.drawing import draw_explanation as draw_explanation
     from keras_lm.models.gpt import GPT as GPT
     from keras_lm.models.roberta import RoBERTa as RoBERTa
     from keras_lm.models.transformer import Transformer as Transformer
@@ -56,6 +57,7 @@ _HOME = {
     "Transformer": "models.transformer",
     "Translator": "tasks.translator",
     "counterfactual": "tasks.counterfactual_pairs",
+    "draw_explanation": "models.explanations.drawing",
     "evaluate": "tasks.evaluating",
     "export": "serving.exporting",
     "load": "checkpoints.load",

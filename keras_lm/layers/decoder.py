@@ -100,7 +100,8 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             `padding_mask`: bool `(B, T)`, True where a token is no padding; padding on the right
             needs none, since nothing sees it;
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
-            within documents and positions restart.
+            within documents and positions restart;
+            `token_embeddings`: float `(B, T, D)`, in place of the rows of the token table.
         memory: float `(B, M, D)`, an encoder's output, with `cross_attention`. None with a
             `DecoderCache`, which holds what was made of it.
         memory_mask: bool `(B, M)`, True where the memory is no padding. None: everywhere.
@@ -108,9 +109,13 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             `StartCache` or an int scalar, see `MultiHeadAttention`: the inputs are its beginning.
         return_hidden_states: also return the embeddings and each block's output, a list of
             `num_layers + 1` floats `(B, T, D)`, before the last norm.
+        return_attention_scores: also return the weights of each block's self-attention, a list of
+            `num_layers` floats `(B, H, T, T)`. A banded block then computes its full matrix, whose
+            weights outside of the band are 0.
 
     Returns:
-        float `(B, T, D)`; a tuple of it, the hidden states and the cache, as asked for.
+        float `(B, T, D)`; a tuple of it, the hidden states, the attention weights and the cache, as
+        asked for.
 
     Raises:
         ValueError: sizes that do not fit each other; a memory without a cross-attention, or the
@@ -187,6 +192,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         memory_mask: Tensor | None = None,
         cache: Any = None,
         return_hidden_states: bool = False,
+        return_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
         """Decodes; see the class."""
@@ -203,8 +209,13 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         elif memory is not None and memory_mask is None and cache is not None:
             memory_mask = tf.ones(tf.shape(memory)[:2], "bool")
         places = self._places(cache, token_ids) if continues else {}
-        x_BTD = self.embedding(token_ids, positions=positions, training=training)
-        states, new_blocks = [x_BTD], []
+        x_BTD = self.embedding(
+            token_ids,
+            positions=positions,
+            token_embeddings=inputs.get("token_embeddings"),
+            training=training,
+        )
+        states, scores, new_blocks = [x_BTD], [], []
         for i, block in enumerate(self.blocks):
             x_BTD = block(
                 x_BTD,
@@ -213,10 +224,14 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
                 document_ids=document_ids,
                 memory_mask=memory_mask,
                 cache=self._of_block(cache, i, memory, places),
+                return_attention_scores=return_attention_scores,
                 training=training,
             )
+            x_BTD, *extras = x_BTD if isinstance(x_BTD, tuple) else (x_BTD,)
+            if return_attention_scores:
+                scores.append(extras[0])
             if cache is not None:
-                x_BTD, extended = x_BTD
+                extended = extras[-1]
                 parts = extended if self.cross_attention else (extended,)
                 position = parts[0].position
                 new_blocks.append(tuple(x for part in parts for x in (part.keys, part.values)))
@@ -224,6 +239,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         if self.norm is not None:
             x_BTD = self.norm(x_BTD)
         found = [x_BTD] + ([states] if return_hidden_states else [])
+        found += [scores] if return_attention_scores else []
         if cache is not None:
             seen = memory_mask if self.cross_attention else ()
             found.append(DecoderCache(tuple(new_blocks), position, seen))

@@ -45,7 +45,8 @@ class TransformerEncoder(RecordsArguments, keras.layers.Layer):
             `segment_ids`: int `(B, T)`, where the embedding has segments; left out: 0;
             `padding_mask`: bool `(B, T)`, True where a token is no padding; left out: True;
             `document_ids`: int `(B, T)`, equal within a document of a packed row: attention stays
-            within documents and positions restart.
+            within documents and positions restart;
+            `token_embeddings`: float `(B, T, E)`, in place of the rows of the token table.
         return_hidden_states: also return the embeddings and each block's output, a list of
             `num_layers + 1` floats `(B, T, D)`.
         return_attention_scores: also return each block's attention weights, a list of `num_layers`
@@ -136,6 +137,7 @@ class TransformerEncoder(RecordsArguments, keras.layers.Layer):
             inputs["token_ids"],
             segment_ids=inputs.get("segment_ids"),
             positions=positions,
+            token_embeddings=inputs.get("token_embeddings"),
             training=training,
         )
         if self.projection is not None:

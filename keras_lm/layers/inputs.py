@@ -8,6 +8,7 @@ INPUTS = (
     "padding_mask",
     "masked_positions",
     "document_ids",
+    "token_embeddings",
     "decoder_token_ids",
     "decoder_padding_mask",
 )

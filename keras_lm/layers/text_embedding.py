@@ -45,6 +45,8 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
         token_ids: int `(B, T)`.
         segment_ids: int `(B, T)`. None: 0.
         positions: int `(B, T)`, the position of each token. None: they count from 0.
+        token_embeddings: float `(B, T, E)`, in place of the rows of the token table, as they are
+            before `scale_tokens`.
 
     Returns:
         float `(B, T, E)` in the compute dtype.
@@ -116,6 +118,7 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
         token_ids: Tensor,
         segment_ids: Tensor | None = None,
         positions: Tensor | None = None,
+        token_embeddings: Tensor | None = None,
         training: bool | None = None,
     ) -> Tensor:
         """Embeds; see the class."""
@@ -124,7 +127,7 @@ class TextEmbedding(RecordsArguments, keras.layers.Layer):
                 "A model without segment embeddings takes no segment_ids. "
                 "Received: segment_ids, num_segments=0"
             )
-        x_BTE = self.tokens(token_ids)
+        x_BTE = self.tokens(token_ids) if token_embeddings is None else token_embeddings
         if self.scale_tokens:
             x_BTE *= tf.cast(self.size**0.5, x_BTE.dtype)
         if self.segments is not None:

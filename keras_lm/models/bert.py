@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_lm.layers import Dense, MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.explanations.attention_scores import ShowsAttention
 from keras_lm.models.fill_mask import FillsMasks
 from keras_lm.models.interface import by_head
 from keras_lm.training import LanguageModel
@@ -22,7 +23,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class BERT(FillsMasks, LanguageModel):
+class BERT(FillsMasks, ShowsAttention, LanguageModel):
     """An encoder with the heads that it is pre-trained with. The defaults are BERT-base.
 
     Args:

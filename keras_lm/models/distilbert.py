@@ -13,6 +13,7 @@ from keras_lm.layers import MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import without_segments
 from keras_lm.layers.positions import Sinusoids
+from keras_lm.models.explanations.attention_scores import ShowsAttention
 from keras_lm.models.fill_mask import FillsMasks
 from keras_lm.training import LanguageModel
 
@@ -20,7 +21,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class DistilBERT(FillsMasks, LanguageModel):
+class DistilBERT(FillsMasks, ShowsAttention, LanguageModel):
     """An encoder with the head that it is pre-trained with. The defaults are DistilBERT-base.
 
     Args:

@@ -14,6 +14,7 @@ import keras
 from keras_lm.layers import MaskedLMHead, ReplacedTokenHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.explanations.attention_scores import ShowsAttention
 from keras_lm.models.fill_mask import FillsMasks
 from keras_lm.models.find_replaced import FindsReplaced
 from keras_lm.models.interface import by_head
@@ -23,7 +24,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class ELECTRA(FillsMasks, FindsReplaced, LanguageModel):
+class ELECTRA(FillsMasks, FindsReplaced, ShowsAttention, LanguageModel):
     """An encoder: a discriminator, or with another head a generator. The defaults are ELECTRA-base.
 
     Args:

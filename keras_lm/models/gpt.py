@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras_lm.layers import DecoderCache, StartCache, TextEmbedding, TransformerDecoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.rows import as_before, flat_rows
+from keras_lm.models.explanations.attention_scores import ShowsAttention
 from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.prompts import generate, stream
@@ -28,7 +29,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class GPT(LanguageModel):
+class GPT(ShowsAttention, LanguageModel):
     """A causal language model. The defaults are GPT-2 small.
 
     Args:

@@ -15,6 +15,7 @@ import keras
 from keras_lm.layers import Dense, MaskedLMHead, TextEmbedding, TransformerEncoder
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs, without_segments
+from keras_lm.models.explanations.attention_scores import ShowsAttention
 from keras_lm.models.fill_mask import FillsMasks
 from keras_lm.training import LanguageModel
 
@@ -22,7 +23,7 @@ Tensor = Any
 
 
 @keras.saving.register_keras_serializable("keras_lm")
-class RoBERTa(FillsMasks, LanguageModel):
+class RoBERTa(FillsMasks, ShowsAttention, LanguageModel):
     """An encoder with the head that it is pre-trained with. The defaults are RoBERTa-base.
 
     Args:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_lm.models.given_texts import as_texts
 from keras_lm.models.interface import made_once
-from keras_lm.tasks.asking import as_texts
 from keras_lm.tasks.text_embedder import TextEmbedder
 from keras_lm.tasks.text_search import TextSearch
 

@@ -11,14 +11,15 @@ import tensorflow as tf
 from keras_lm.layers import Dense, Dropout
 from keras_lm.layers.building import build_once
 from keras_lm.layers.inputs import as_inputs
-from keras_lm.tasks.asking import as_texts
+from keras_lm.models.explanations.attention_scores import ShowsAttention
+from keras_lm.models.given_texts import as_texts
 from keras_lm.tasks.head_kinds import head_of
 from keras_lm.training import LanguageModel
 from keras_lm.training.keras_overrides import strategy_of
 
 Tensor = Any
 
-_INPUTS = ("token_ids", "segment_ids", "padding_mask", "document_ids")
+_INPUTS = ("token_ids", "segment_ids", "padding_mask", "document_ids", "token_embeddings")
 
 
 class Backbone(NamedTuple):
@@ -33,7 +34,7 @@ class Backbone(NamedTuple):
     arguments: dict[str, Any]
 
 
-class Task(LanguageModel):
+class Task(ShowsAttention, LanguageModel):
     """Abstract base of the tasks.
 
     A task shares the encoder of the model that it is given (GPT: the decoder, Transformer: both):
@@ -257,8 +258,14 @@ class Task(LanguageModel):
         start = self.backbone.arguments["decoder_start_ids"][0]
         start_B1 = tf.fill([tf.shape(ids_BT)[0], 1], tf.cast(start, ids_BT.dtype))
         shifted_BT = tf.concat([start_B1, ids_BT[:, :-1]], axis=1)
+        shifted = {"token_ids": shifted_BT}
+        if "token_embeddings" in inputs:
+            start_B1D = self.decoder.embedding.tokens(start_B1)
+            shifted["token_embeddings"] = tf.concat(
+                [start_B1D, tf.cast(inputs["token_embeddings"], start_B1D.dtype)[:, :-1]], axis=1
+            )
         seen = inputs.get("padding_mask")
-        return self.decoder(shifted_BT, states, memory_mask=seen, training=training)
+        return self.decoder(shifted, states, memory_mask=seen, training=training)
 
 
 def _backbone_of(model: LanguageModel) -> Backbone:

@@ -14,6 +14,7 @@ from keras_lm.data.label_values import PROBLEMS
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.models.interface import made_once
 from keras_lm.tasks.asking import answers
+from keras_lm.tasks.attributions import attributions
 from keras_lm.tasks.labels import check_classes, check_numbers, label_names
 from keras_lm.tasks.task import Task, last_real
 from keras_lm.tasks.text_labels import TextLabels
@@ -173,6 +174,50 @@ class TextClassifier(Task):
         if single:
             return Predictions(labels and labels[0], scores[0], bool(cut[0]))
         return Predictions(labels, scores, cut)
+
+    def attributions(
+        self,
+        texts: Any,
+        target: Any = None,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        output: str = "probability",
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token moved an answer, by integrated gradients.
+
+        Source: Sundararajan et al. 2017, arXiv:1703.01365, section 3; see
+        `keras_lm.tasks.attributions`.
+
+        Args:
+            texts: a string, or a pair of them as a tuple; or a list of strings, or of pairs.
+            target: the label whose output is explained, or a list with one for each text. None: the
+                likeliest; of a regression its one number.
+            steps: gradients that are computed of each text.
+            baseline: what stands in the place of each token where the line begins: `"pad"`,
+                `"mask"`, `"unk"`, the embedding of that token; `"zeros"`. None: `"pad"`, or
+                `"zeros"` where the tokenizer has no padding.
+            output: `"probability"` or `"logit"`; of a regression the numbers are explained.
+            batch_size: points of the line that are computed at once. None: 32.
+
+        Returns:
+            `Attribution`; of several texts a list of them.
+
+        Raises:
+            ValueError: no text, no tokenizer, an unknown label or baseline, or a number that is not
+                positive.
+        """
+        return attributions(
+            self,
+            texts,
+            target,
+            None,
+            steps=steps,
+            baseline=baseline,
+            output=output,
+            batch_size=batch_size,
+        )
 
     def asked(self, texts: list[list[Any]]) -> Callable[..., Any]:
         """Returns the graph that answers texts, one list of strings or two.

@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.models.interface import made_once
 from keras_lm.tasks.asking import answers
+from keras_lm.tasks.attributions import attributions
 from keras_lm.tasks.labels import check_classes, label_names
 from keras_lm.tasks.task import Task
 from keras_lm.tasks.text_entities import TextEntities
@@ -166,6 +167,46 @@ class TokenClassifier(Task):
         ]
         cut = np.array([answer["status"] != 0 for answer in found])
         return FoundEntities(entities[0], bool(cut[0])) if single else FoundEntities(entities, cut)
+
+    def attributions(
+        self,
+        texts: Any,
+        at: Any,
+        target: Any = None,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        output: str = "probability",
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token moved the class of one; see `TextClassifier.attributions`.
+
+        Args:
+            texts: a string, or a list of strings.
+            at: the place of a character of the token, such as the `start` of an `Entity`; of
+                several texts a list with one for each.
+            target: see `TextClassifier.attributions`.
+            steps: see there.
+            baseline: see there.
+            output: see there.
+            batch_size: see there.
+
+        Returns:
+            `Attribution`; of several texts a list of them.
+
+        Raises:
+            ValueError: see there; or no token that was read has that character.
+        """
+        return attributions(
+            self,
+            texts,
+            target,
+            at,
+            steps=steps,
+            baseline=baseline,
+            output=output,
+            batch_size=batch_size,
+        )
 
     def check_labels(self, labels: Any) -> None:
         """Raises for labels in a NumPy array that can't be."""

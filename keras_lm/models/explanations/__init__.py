@@ -1,0 +1,1 @@
+"""What explains an answer: tokens with their places, scores over them, and pictures of both."""

@@ -1,0 +1,81 @@
+"""`keras-lm explain`, as a user types it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_lm import BERT, TextClassifier, TokenClassifier, save
+from keras_lm.cli.main import main
+from keras_lm.tokenizers import WordPiece
+
+WORDS = ["good", "bad", "film", "a", "."]
+TOKENIZER = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    place = tmp_path_factory.mktemp("models")
+    model = BERT(10, 12, 1, 3, 20, max_length=9, tokenizer=TOKENIZER, heads=())
+    texts, tokens = TextClassifier(model, ["no", "yes"]), TokenClassifier(model, ["O", "X"])
+    tokens.build()
+    tokens.token_classifier.bias.assign([0.0, 5.0])
+    for name, saved in (("base", model), ("texts", texts), ("tokens", tokens)):
+        save(saved, place / name)
+    return place
+
+
+def said(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_answers_are_explained_as_json_or_as_a_picture(models, tmp_path, capsys):
+    asked = ["explain", str(models / "texts"), "a good film", "bad.", "--target", "yes"]
+    assert main([*asked, "--steps", "20"]) == 0
+    first, second = said(capsys)
+    assert (first["text"], first["target"], first["cut"]) == ("a good film", "yes", False)
+    assert [token["text"] for token in second["tokens"]] == ["[CLS]", "bad", ".", "[SEP]"]
+    total = sum(token["score"] for token in first["tokens"])
+    assert total == pytest.approx(first["output"] - first["baseline_output"], abs=1e-3)
+    assert main([*asked, "--out", str(tmp_path / "a.html")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.html'}\n"
+    assert (tmp_path / "a.html").read_text("utf-8").count("<section>") == 2
+    # Of a token classifier each entity: here the words together are one.
+    assert main(["explain", str(models / "tokens"), "a good film"]) == 0
+    (entity,) = said(capsys)
+    assert entity["target"] == "X"
+
+
+def test_attention_is_shown_of_any_model(models, capsys):
+    asked = ["explain", str(models / "base"), "a good film", "--text-pair", "bad", "--attention"]
+    assert main([*asked, "--layer", "0", "--head", "-1"]) == 0
+    (found,) = said(capsys)
+    weight_TT = np.array(found["attention"]["layer 0, head 2"])
+    assert weight_TT.shape == (7, 7)
+    np.testing.assert_allclose(weight_TT.sum(-1), 1, atol=1e-5)
+    assert found["text_pair"] == "bad"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["texts", "a", "--out", "a.gif"],
+            "must end in .html, .png, .svg. Received: 'a.gif'",
+        ),
+        (["texts", "a", "--out", "nowhere/a.png"], "must lie in a directory. Received: 'nowhere"),
+        (["texts", "a", "--steps", "0"], "--steps must be positive. Received: 0"),
+        (["texts", "a", "--layer", "1"], "--layer and --head are for --attention"),
+        (["texts", "a", "b", "--text-pair", "c"], "--text-pair is for one TEXT. Received: 2"),
+        (["texts", "a", "--attention", "--target", "no"], "--target is not for --attention"),
+        (["texts", "a", "--target", "maybe"], "a label of no, yes. Received: target='maybe'"),
+        (["base", "a"], "must be a text classifier or a token classifier"),
+        (["nothing", "a"], "nothing, which does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(models, words, message, capsys):
+    name, *rest = words
+    assert main(["explain", str(models / name), *rest]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
