@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from keras_lm.training.provenance import Provenance
+
 CONFIG = "config.json"
 GENERATION = "generation_config.json"
 
@@ -61,6 +63,9 @@ _HARMLESS = frozenset(
     chunk_size_feed_forward initializer_factor total_flos
     """.split()  # noqa: SIM905
 )
+
+
+PROVENANCE = "keras_lm_provenance"  # a field of ours: what is known of data and scores
 
 
 class Config:
@@ -157,3 +162,8 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{path.name} must be a JSON object. Received: {path}: {values!r:.80}")
     return values
+
+
+def provenance_of(config: Config) -> Provenance:
+    """Reads what was known of a model when it was saved."""
+    return Provenance.from_json(config.get(PROVENANCE, {}))

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any, NoReturn
 
 from keras_lm.checkpoints.companions import read_companions
-from keras_lm.checkpoints.config import CONFIG, Config
+from keras_lm.checkpoints.config import CONFIG, Config, provenance_of
 from keras_lm.checkpoints.families import family_of, variant
 from keras_lm.checkpoints.family import BACKBONE, OWN, Family
 from keras_lm.checkpoints.filling import filled
@@ -15,6 +15,7 @@ from keras_lm.checkpoints.opening import open_tensors
 from keras_lm.checkpoints.replacing import finish_interrupted
 from keras_lm.checkpoints.task_heads import task_head
 from keras_lm.checkpoints.tf1 import TF1Checkpoint, find_checkpoint
+from keras_lm.training.provenance import Provenance
 
 GOOGLE_CONFIG = "bert_config.json"
 
@@ -41,9 +42,13 @@ def load_directory(
             heads = task if head is None else BACKBONE
             arguments.update(variant(family, config, names_in(tensors), heads))
             make = functools.partial(family.model, **arguments)
+        provenance = provenance_of(config)
         config.warn_of_the_rest()
         model = filled(make, family, arguments["vocab_size"], tensors, dtype)
     model.companions = read_companions(directory, config, model)
+    if provenance == Provenance():
+        provenance = Provenance(source=directory.resolve().name)
+    model.provenance = provenance
     return model if head is None or head.trained else head.on(model, directory)
 
 

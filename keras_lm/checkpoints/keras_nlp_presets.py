@@ -19,6 +19,7 @@ from keras_lm.checkpoints.filling import filled
 from keras_lm.checkpoints.keras_nlp_names import BACKBONES, Backbone
 from keras_lm.checkpoints.task_heads import check_labels, is_task, new_head
 from keras_lm.checkpoints.tensors import TensorFile, TensorInfo
+from keras_lm.training.provenance import Provenance
 
 _PREFIXES = ("keras_nlp:", "keras_hub:")
 _SCHEMES = ("kaggle://", "hf://")
@@ -83,6 +84,7 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(library, name, kind, pathlib.Path(folder))
         model.companions = read_companions(pathlib.Path(folder), nothing, model)
+    model.provenance = Provenance(source=name)
     return model if head is None else head.on(model, nothing.path)
 
 

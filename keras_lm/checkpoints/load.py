@@ -14,7 +14,7 @@ import keras_lm.models
 import keras_lm.tasks
 from keras_lm.checkpoints import hub
 from keras_lm.checkpoints.adapted_head import adapted_head
-from keras_lm.checkpoints.config import CONFIG
+from keras_lm.checkpoints.config import CONFIG, Config, provenance_of
 from keras_lm.checkpoints.directory import load_directory
 from keras_lm.checkpoints.family import BACKBONE
 from keras_lm.checkpoints.keras_nlp_presets import is_preset, is_preset_directory, load_preset
@@ -28,6 +28,7 @@ from keras_lm.checkpoints.replacing import finish_interrupted
 from keras_lm.checkpoints.task_heads import TARGET_TASKS, WITH_LABELS, TaskHead
 from keras_lm.tasks import TASKS, Task
 from keras_lm.training import LanguageModel
+from keras_lm.training.provenance import Provenance
 
 
 def load(
@@ -100,6 +101,8 @@ def load(
         if hub.is_name(name):
             model = load_directory(hub.download(name), task, dtype, labels)
             model.companions = dataclasses.replace(model.companions, source=name)
+            if not model.provenance.trainings:
+                model.provenance = dataclasses.replace(model.provenance, source=name)
             return model
         raise FileNotFoundError(
             "load takes a .keras file, a model's directory or the name of a model on the hub. "
@@ -147,6 +150,9 @@ def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> Lan
             beneath = load(base, BACKBONE, dtype)
         adapted = TASKS[head.name](beneath, **head.options)
     load_lora(adapted, path)
+    if (path / CONFIG).is_file():
+        known = provenance_of(Config.of(path / CONFIG))
+        adapted.provenance = known if known != Provenance() else adapted.provenance
     return adapted
 
 

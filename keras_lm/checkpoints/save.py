@@ -1,5 +1,6 @@
 """Writes a model as a directory that Transformers and every safetensors tool open."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -14,12 +15,13 @@ from keras_lm.checkpoints.companions import (
     ids_of,
     is_tokenizer_file,
 )
-from keras_lm.checkpoints.config import CONFIG
+from keras_lm.checkpoints.config import CONFIG, PROVENANCE
 from keras_lm.checkpoints.embedding_modules import MODULES, module_files
 from keras_lm.checkpoints.families import architecture_of, family_of_model
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.lora import ADAPTER_CONFIG, adapter_files, is_adapter_directory
 from keras_lm.checkpoints.matching import FLOATS
+from keras_lm.checkpoints.model_card import CARD, may_be_replaced, model_card
 from keras_lm.checkpoints.replacing import Writer, holding, replace_files
 from keras_lm.checkpoints.safetensors_writing import is_weight_file, size_in_bytes, weight_files
 from keras_lm.checkpoints.task_heads import task_fields, travelling
@@ -38,7 +40,7 @@ def save(
     max_shard_size: int | str = "5GB",
     lora: str = "adapters",
 ) -> pathlib.Path:
-    """Writes config.json, the weights as safetensors, and the tokenizer's files.
+    """Writes config.json, the weights as safetensors, the tokenizer's files, and a card.
 
     What a Hugging Face architecture can say is saved as that architecture, with its names; the rest
     in the same layout with `model_type: keras_lm_...`. What `load` found beside the weights is
@@ -48,6 +50,9 @@ def save(
     Of a model behind `add_lora` what was trained alone is written, in PEFT's format:
     adapter_config.json, which names the directory that the model was loaded from, and
     adapter_model.safetensors; or, with `lora="merged"`, the whole model with the adapters added.
+
+    README.md is the model's card: what it is, the data and the scores that are known of it
+    (`model.provenance`), its limits. One that somebody wrote or changed stays as it is.
 
     Files of other names in the directory stay as they are. Whatever interrupts it, the directory
     holds the old model or the new one. One process at a time may save to a directory.
@@ -91,7 +96,10 @@ def save(
         is_tokenizers = replaced and is_tokenizer_file(name)
         return is_weight_file(name) or is_tokenizers or name == MODULES
 
-    replace_files(directory, _files(model, family, companions, dtype, max_shard_size), stale)
+    files: Iterator[tuple[str, Writer]] = _files(model, family, companions, dtype, max_shard_size)
+    if may_be_replaced(directory / CARD):
+        files = itertools.chain([(CARD, holding(model_card(model)))], files)
+    replace_files(directory, files, stale)
     return directory
 
 
@@ -126,7 +134,9 @@ def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str,
         headed = headed if task else {}
     else:
         fields["model_type"] = family.model_type
-    return {**known, **fields, **headed, "torch_dtype": dtype}
+    provenance = model.provenance.as_json()
+    ours = {PROVENANCE: provenance} if provenance else {}
+    return {**known, **fields, **headed, **ours, "torch_dtype": dtype}
 
 
 def _architectures(family: Family, model: Any) -> dict[str, Any]:

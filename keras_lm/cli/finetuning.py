@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import pathlib
 import shutil
 import sys
@@ -13,14 +14,15 @@ import keras
 
 from keras_lm import data, training
 from keras_lm.checkpoints import load, save
-from keras_lm.cli.model_card import CARD, DataFile, model_card
 from keras_lm.cli.stopping import stopping
 from keras_lm.cli.task_columns import COLUMNS, LABELLED
 from keras_lm.data.table_rows import open_rows
 from keras_lm.tasks import TASKS, Task, evaluate
 from keras_lm.tasks.target_task import TargetTask
 from keras_lm.tasks.text_figures import summary_figures, translation_figures
+from keras_lm.training.provenance import data_name
 
+_CHOSEN = "The epoch was chosen by this file: of other texts they may be lower."
 _LENGTHS = {"summarization": 512, "question_answering": 384}  # Where nothing is said: 128.
 _TARGET_LENGTH = 128
 _SHOWN = 20  # Of pairs that are too long there may be very many.
@@ -69,8 +71,7 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
         stop = stopping(model, options)
         if options.lora is not None:
             model.add_lora(rank=options.lora)
-        read = [_batches(model, file, options) for file in files]
-        train, *validation = [found for found, _ in read]
+        train, *validation = [_batches(model, file, options) for file in files]
         chosen = {} if options.objective is None else {"objective": options.objective}
         model.compile(learning_rate=options.learning_rate, **chosen)
         model.fit(
@@ -80,23 +81,14 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
             callbacks=stop,
             verbose=options.verbose,
         )
+        _note_training(model, options)
         figures: dict[str, Any] = {}
         # Of embeddings they are correlations with scores.
         if validation and (options.task != "text_embedding" or options.objective == "cosine"):
             figures = evaluate(model, options.validation, verbose=0, **options.columns)
+            if options.patience is not None:
+                model.note_scores(figures, data_name(options.validation), _CHOSEN)
         save(model, directory)
-        card = model_card(
-            options.task,
-            model,
-            beneath=options.model,
-            files=[
-                DataFile(pathlib.Path(file).name, counts)
-                for file, (_, counts) in zip(files, read, strict=True)
-            ],
-            settings=_settings(model, options),
-            figures=figures,
-        )
-        (directory / CARD).write_text(card, "utf-8")
     return figures
 
 
@@ -152,8 +144,8 @@ def _head(options: argparse.Namespace) -> dict[str, Any]:
     return {"labels": options.labels, **problem}
 
 
-def _batches(model: Any, file: str, options: argparse.Namespace) -> tuple[Any, dict[str, int]]:
-    """The batches of a file, and what was counted; says so, and lists what was left out."""
+def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
+    """The batches of a file; says what was counted, and lists what was left out."""
     length = options.max_length or min(_LENGTHS.get(options.task, 128), model.max_length)
     common = {"seed": options.seed, **options.columns}
     if options.bad_rows is not None and file == options.train:  # Figures are of whole files.
@@ -197,7 +189,16 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> tuple[Any, d
     if too_long:
         more = f" and {len(too_long) - _SHOWN:,} more" if len(too_long) > _SHOWN else ""
         print(f"  too long: {', '.join(too_long[:_SHOWN])}{more}", file=sys.stderr)
-    return found, counts
+    return found
+
+
+def _note_training(model: Any, options: argparse.Namespace) -> None:
+    """Adds to what `fit` has noted, for the card."""
+    known = model.provenance
+    *before, last = known.trainings
+    noted = dataclasses.replace(last, settings=_settings(model, options))
+    source = known.source if before else options.model
+    model.provenance = dataclasses.replace(known, source=source, trainings=(*before, noted))
 
 
 def _settings(model: Any, options: argparse.Namespace) -> dict[str, Any]:

@@ -111,7 +111,7 @@ def causal_lm(
         place_BT = row_B[:, None] * sequence_length + tf.range(sequence_length + 1, dtype=tf.int64)
         return shifted(tf.cast(tf.gather(ids, place_BT), tf.int32), seed)
 
-    return RowPipeline(
+    pipeline = RowPipeline(
         batch,
         num_rows=(len(ids) - 1) // sequence_length,
         batch_size=batch_size,
@@ -120,3 +120,5 @@ def causal_lm(
         start_step=start_step,
         token_counts=np.bincount(corpus.ids, minlength=tokenizer.vocab_size),
     )
+    pipeline.files = source
+    return pipeline

@@ -121,6 +121,7 @@ def classification(
         return tables.batch(row_B, length), *(tf.gather(value, row_B) for value in values)
 
     pipeline = batching.pipeline(batch, packed.lengths)
+    pipeline.files = files
     pipeline.num_rows, pipeline.num_cut = len(found.texts), int(packed.cut.sum())
     pipeline.dropped = found.dropped
     return pipeline

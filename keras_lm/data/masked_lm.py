@@ -176,7 +176,7 @@ def masked_lm(
             table = PairRows(*map(tf.constant, pairs))
         else:
             starts, lengths = map(tf.constant, rows)
-    return RowPipeline(
+    pipeline = RowPipeline(
         batch_of_pairs if next_sentence else batch_of_rows,
         num_rows=num_rows,
         batch_size=batch_size,
@@ -185,6 +185,8 @@ def masked_lm(
         start_step=start_step,
         token_counts=np.bincount(corpus.ids, minlength=tokenizer.vocab_size),
     )
+    pipeline.files = source
+    return pipeline
 
 
 def _masked(

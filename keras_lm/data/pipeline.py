@@ -36,6 +36,7 @@ class Pipeline(tf.data.Dataset):
         start_step: int.
         token_counts: how often each id stands in the text, int64 `(V,)`; of pairs, in the targets.
             Or None.
+        files: what the rows were read of, as it was given; None of what is no file.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Pipeline(tf.data.Dataset):
     ):
         self.start_step, self.token_counts = start_step, token_counts
         self.steps_per_epoch = steps_per_epoch
+        self.files: Any = None
         self._traced: Any = None
         end = (start_step // steps_per_epoch + 1) * steps_per_epoch
         self._epoch = self._batches(start_step, end).with_options(_options())

@@ -95,6 +95,7 @@ def question_answering(
         return tables.batch(row_B, length), labels
 
     pipeline = batching.pipeline(batch, found.rows.lengths)
+    pipeline.files = files
     pipeline.num_rows, pipeline.num_cut = len(found.starts), int(found.rows.cut.sum())
     pipeline.dropped = [*dropped, *found.dropped]
     pipeline.num_questions = len(questions) - len(found.dropped)

@@ -29,6 +29,7 @@ class RowPipeline(Pipeline):
 
     Attributes:
         steps_per_epoch: int, R // B.
+        num_rows: R.
 
     Raises:
         ValueError: there are fewer rows than one batch takes.
@@ -50,7 +51,8 @@ class RowPipeline(Pipeline):
                 "The text must give at least one batch of rows. "
                 f"Received: rows={num_rows}, batch_size={batch_size}"
             )
-        self._batch, self._num_rows, self._batch_size = batch, num_rows, batch_size
+        self._batch, self._batch_size = batch, batch_size
+        self._num_rows = self.num_rows = num_rows
         self._seed, self._shuffle = seed, shuffle
         super().__init__(
             steps_per_epoch=num_rows // batch_size,

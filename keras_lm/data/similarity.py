@@ -119,6 +119,7 @@ def similarity(
 
     longest_R = packed.lengths.reshape(sides, number).max(axis=0)
     pipeline = batching.pipeline(batch, longest_R)
+    pipeline.files = files
     pipeline.num_rows, pipeline.num_cut = number, int(packed.cut.sum())
     pipeline.dropped = found.dropped
     return pipeline

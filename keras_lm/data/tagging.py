@@ -96,6 +96,7 @@ def tagging(
         return tables.batch(row_B, length), label_BT
 
     pipeline = batching.pipeline(batch, found.rows.lengths)
+    pipeline.files = files
     pipeline.num_rows, pipeline.num_cut = len(sentences), int(found.rows.cut.sum())
     pipeline.dropped = dropped
     return pipeline

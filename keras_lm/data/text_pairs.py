@@ -108,7 +108,8 @@ def _pairs(
 ) -> BucketPipeline:
     read = read_pairs(files, rows, source=source, target=target, bad_rows=bad_rows)
     pipeline = seq2seq(None, tokenizer, pairs=read.pairs, **options)
-    pipeline.dropped = read.dropped
+    pipeline.files = files
+    pipeline.num_rows, pipeline.dropped = len(read.pairs), read.dropped
     return pipeline
 
 

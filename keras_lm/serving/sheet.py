@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_lm.checkpoints.model_card import data_and_scores, limits
 from keras_lm.serving.questions import EXAMPLES, example_texts
 from keras_lm.serving.signatures import METHODS
 from keras_lm.version import __version__
@@ -144,10 +145,7 @@ def _card(name: str, model: Any, signatures: Mapping[str, dict], about: str | No
         f"{type(model).__name__} of keras_lm {__version__}, {model.count_params():,} parameters, "
         f"{policy}; written with TensorFlow {tf.__version__}.",
         "",
-        about.strip()
-        if about
-        else "Its authors say nothing of its data, its scores and its limits.",
-        "",
+        *((about.strip(), "") if about else ()),
     ]
     labels = getattr(model, "labels", None)
     if labels:
@@ -168,6 +166,8 @@ def _card(name: str, model: Any, signatures: Mapping[str, dict], about: str | No
             "```",
             "",
         ]
+    lines += [*data_and_scores(model), "## Limits", ""]
+    lines += [*limits(model), ""]
     lines += ["## Signatures", "", "| signature | inputs | outputs |", "|---|---|---|"]
     for key, entry in sorted(signatures.items()):
         lines.append(f"| `{key}` | {_tensors(entry['inputs'])} | {_tensors(entry['outputs'])} |")

@@ -17,6 +17,9 @@ from keras_lm.data.table_rows import Files, Values, open_rows
 from keras_lm.tasks.asking import answers
 from keras_lm.tasks.figures import Figures, wilson_interval
 from keras_lm.tasks.text_classifier import TextClassifier
+from keras_lm.training.provenance import data_name
+
+_NOTE = "Rates of answers that change where only a name, a gender or the like does."
 
 
 def counterfactual(
@@ -111,4 +114,8 @@ def counterfactual(
     if groups:
         name_N = np.array(groups)
         whole["groups"] = {name: figures(name_N == name) for name in dict.fromkeys(groups)}
+    if changed_N is not None:
+        name = f"{data_name(files) or 'pairs'}, counterfactual"
+        kept = ("pairs", "changed", "rate", "rate_low", "rate_high", "mean_absolute_change")
+        model.note_scores({figure: whole[figure] for figure in kept}, name, _NOTE)
     return whole

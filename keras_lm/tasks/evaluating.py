@@ -33,6 +33,7 @@ from keras_lm.tasks.text_entities import TextEntities
 from keras_lm.tasks.text_figures import summary_figures, translation_figures
 from keras_lm.tasks.token_classifier import TokenClassifier
 from keras_lm.tasks.translator import Translator
+from keras_lm.training.provenance import data_name
 
 
 def evaluate(
@@ -46,7 +47,8 @@ def evaluate(
 ) -> Figures:
     """Reads labelled texts, asks the model as `predict` does, and counts.
 
-    Every row counts, those that are too long by their start.
+    Every row counts, those that are too long by their start. What is found is noted in
+    `model.provenance`, too, for the model's card.
 
     Args:
         model: a built `TextClassifier`, `TokenClassifier`, `TextEmbedder`, `QuestionAnswering`,
@@ -82,8 +84,10 @@ def evaluate(
         FileNotFoundError: see there.
     """
     for kind, function in _BY_KIND.items():
-        if isinstance(model, kind):
-            return function(model, files, rows, batch_size, verbose, **reading)
+        if issubclass(type(model), kind):
+            figures = function(model, files, rows, batch_size, verbose, **reading)
+            model.note_scores(figures, data_name(files))
+            return figures
     names = ", ".join(kind.__name__ for kind in _BY_KIND)
     raise ValueError(
         f"keras_lm.evaluate takes one of {names}; others have model.evaluate(). "

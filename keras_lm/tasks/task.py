@@ -3,6 +3,7 @@
 B batch, T length, D hidden size.
 """
 
+import dataclasses
 from typing import Any, ClassVar, NamedTuple
 
 import keras
@@ -86,6 +87,8 @@ class Task(ShowsAttention, LanguageModel):
         self.tokenizer = model.tokenizer
         if hasattr(model, "companions"):
             self.companions = model.companions
+        # Scores are those of its heads, which are left behind.
+        self.provenance = dataclasses.replace(model.provenance, scores=())
 
     @property
     def backbone(self) -> Backbone:

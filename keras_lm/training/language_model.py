@@ -48,6 +48,7 @@ from keras_lm.training.keras_overrides import (
 )
 from keras_lm.training.lora import HasLoRA
 from keras_lm.training.optimizers import AdamW, LossScaleOptimizer
+from keras_lm.training.provenance import HasProvenance, Provenance, data_name
 from keras_lm.training.resuming import checkpoints_of, resumed
 from keras_lm.training.sampled_softmax import SampledSoftmax
 from keras_lm.training.schedules import Linear, Schedule
@@ -65,6 +66,7 @@ class LanguageModel(
     HasTokenizer,
     HeadLosses,
     HasLoRA,
+    HasProvenance,
     BeginsWithinEpoch,
     DistributedTraining,
     SeveralSteps,
@@ -161,17 +163,25 @@ class LanguageModel(
         return self.config_with(**({"tokenizer": self.tokenizer} if known else {}))
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Says whether there are weights to restore, and which were added or frozen.
+        """Says whether there are weights to restore, which were added or frozen, and whence.
 
         The sizes are in `get_config`.
         """
-        return {"input_shape": None, **self.adaptation()} if self.built else None
+        if not self.built:
+            return None
+        known = self.provenance.as_json()
+        return {
+            "input_shape": None,
+            **self.adaptation(),
+            **({"provenance": known} if known else {}),
+        }
 
     def build_from_config(self, config: dict[str, Any]) -> None:
         """Creates the weights, from the sizes alone, and what was added to them."""
         if not self.built:
             self.build(None)
             self.adapt(config)
+            self.provenance = Provenance.from_json(config.get("provenance", {}))
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Saves the model; arguments are those of `keras.Model.save`.
@@ -385,6 +395,7 @@ class LanguageModel(
             RuntimeError: another worker ended, or cannot be reached.
         """
         values = _bind(super().fit, x, args, kwargs)
+        first_epoch = values["initial_epoch"]
         self._check_data("fit", x, values["validation_data"])
         n = steps_per_epoch_of(values)
         if self.sampled_softmax is not None and self.vocab_size is not None:
@@ -407,12 +418,17 @@ class LanguageModel(
             if self.gradient_accumulation_steps > 1 and not self.built:
                 self.build(None)  # not in the loop over the parts
             self.build_ahead(values["x"], eager=checkpoints_of(values) is not None)
-            return super().fit(**values)
+            with self.noting_training(x) as noted:
+                history = super().fit(**values)
+                noted.epochs = start.epoch - first_epoch + len(history.epoch)
+            return history
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Returns loss and metrics; arguments and result are those of `keras.Model.evaluate`."""
         self._check_data("evaluate", x)
-        return super().evaluate(x, *args, **kwargs)
+        found = super().evaluate(x, *args, **kwargs)
+        self.note_scores(self.get_metrics_result(), data_name(getattr(x, "files", None)))
+        return found
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns the outputs; arguments and result are those of `keras.Model.predict`."""

@@ -198,6 +198,7 @@ class HasLoRA(Freezes):
         plain.tokenizer = model.tokenizer
         if hasattr(model, "companions"):  # What came with it from a directory.
             plain.companions = model.companions
+        plain.provenance = model.provenance
         adapters = {id(weight) for weight in self.lora_weights}
         own = [weight for weight in model.weights if id(weight) not in adapters]
         for old, new in zip(own, plain.weights, strict=True):

@@ -38,7 +38,8 @@ def test_the_card_says_what_it_is_and_how_to_ask(task_exports, bert, tmp_path):
     assert card.startswith("# classifier\n\nTextClassifier of keras_lm")
     assert "Labels: Übel, gut." in card
     assert "http://localhost:8501/v1/models/classifier:predict" in card
-    assert "Its authors say nothing of its data" in card
+    assert "- Not known: it was not trained by `fit`, or elsewhere." in card
+    assert "- Each text gets one of the labels" in card
     path = export(bert, tmp_path / "bert", about="Read topics of Python.", warmup_batch_sizes=(3,))
     card = (path / "assets.extra" / "README.md").read_text("utf-8")
     assert "\nRead topics of Python.\n" in card
