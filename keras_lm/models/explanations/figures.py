@@ -91,8 +91,10 @@ def attribution_figure(every: Sequence[Any]) -> Any:
     with matplotlib.rc_context(_settings()):
         measure = _Measure(figure_class)
         lines: list[list[tuple[float, str, Any]]] = []
+        heads: list[int] = []
         for found in every:
             head = f"{found.target} {found.output:.4f}, baseline {found.baseline_output:.4f}"
+            heads.append(len(lines))
             lines.append([(0.0, head, None)])
             cut = [
                 pieces(text, found.tokens, found.scores, part)
@@ -116,7 +118,7 @@ def attribution_figure(every: Sequence[Any]) -> Any:
                     y,
                     text,
                     size=_SIZE,
-                    weight="bold" if line is lines[0] and colour is None else "normal",
+                    weight="bold" if number in heads else "normal",
                     bbox=box,
                     parse_math=False,
                 )
