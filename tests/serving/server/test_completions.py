@@ -369,6 +369,32 @@ def test_vectors_come_as_numbers_and_packed(client, completing):
         assert (status, error["error"]["param"]) == (400, param)
 
 
+@pytest.mark.slow
+def test_exports_in_half_precision_write_and_embed(gpt, embedder, tmp_path):
+    openai = pytest.importorskip("openai", reason="needs openai")
+    export(gpt, tmp_path / "gpt", dtype="bfloat16", extra_files=False)
+    export(embedder, tmp_path / "vectors", extra_files=False)
+    export(embedder, tmp_path / "halves", dtype="bfloat16", extra_files=False)
+    prompts = [PROMPT, "", "if"]
+    with (
+        serving(tmp_path, engine=EngineOptions(3, 4, 2)) as server,
+        openai.OpenAI(
+            base_url=f"http://127.0.0.1:{server.rest_port}/v1", api_key="none", max_retries=0
+        ) as client,
+    ):
+        written = client.completions.create(model="gpt", prompt=prompts, seed=7, **LONG)
+        expected = generated(server, prompts, [7] * 3)
+        assert [choice.text for choice in written.choices] == expected
+        vectors, halves = (
+            [x.embedding for x in client.embeddings.create(model=name, input=prompts).data]
+            for name in ("vectors", "halves")
+        )
+    exact = embedder.predict(prompts, verbose=0).vectors
+    np.testing.assert_allclose(vectors, exact, atol=1e-6)
+    np.testing.assert_allclose(halves, exact, atol=0.05)
+    assert np.abs(np.array(halves) - exact).max() > 1e-4
+
+
 def test_models_are_listed_by_all_names_and_keep_their_status(client, completing):
     assert [model.id for model in client.models.list()] == ["gpt", "text-davinci-003", "vectors"]
     assert client.models.retrieve("gpt").owned_by == "keras_lm"
