@@ -16,13 +16,13 @@ from typing import Any
 
 import keras
 
-from keras_lm.tasks import Task
+from keras_lm.tasks import TASKS, Task
 from keras_lm.training import LanguageModel
 from keras_lm.training.provenance import COUNTED, Provenance, Scores, Training
 from keras_lm.version import __version__
 
 CARD = "README.md"
-# As the hub names what a model is for, by our heads.
+# As the hub names what a model is for, by our tasks and heads.
 _HUB = {
     "text_classification": "text-classification",
     "token_classification": "token-classification",
@@ -83,8 +83,14 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _kind_of(model: Any) -> str:
+    """The name of a task, or of a model's first head; "" where there is neither."""
+    named = [name for name, kind in TASKS.items() if type(model) is kind]
+    return [*named, *getattr(model, "heads", ()), ""][0]
+
+
 def _head(model: Any) -> Iterator[str]:
-    head = model.heads[0] if model.heads else ""
+    head = _kind_of(model)
     beneath = model.backbone.model if isinstance(model, Task) else type(model)
     yield from ("---", "library_name: keras")
     yield f"pipeline_tag: {_HUB.get(head, 'feature-extraction')}"
@@ -170,7 +176,7 @@ def _limits(model: Any) -> Iterator[str]:
 
 def limits(model: Any) -> Iterator[str]:
     """Lines of what it must not be trusted with."""
-    head = model.heads[0] if getattr(model, "heads", ()) else None
+    head = _kind_of(model)
     length = getattr(model, "max_length", None)
     if length is not None:
         ends = "its beginning" if head == "causal_lm" else "its end"
