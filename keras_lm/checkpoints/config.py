@@ -65,7 +65,7 @@ _HARMLESS = frozenset(
 )
 
 
-PROVENANCE = "keras_lm_provenance"  # a field of ours: what is known of data and scores
+PROVENANCE = "provenance"  # a field of ours: what is known of data and scores
 
 
 class Config:

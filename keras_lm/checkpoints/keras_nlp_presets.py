@@ -84,7 +84,7 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(library, name, kind, pathlib.Path(folder))
         model.companions = read_companions(pathlib.Path(folder), nothing, model)
-    model.provenance = Provenance(source=name)
+    model.provenance = Provenance(source=pathlib.Path(name).name)
     return model if head is None else head.on(model, nothing.path)
 
 

@@ -137,8 +137,11 @@ def data_and_scores(model: Any) -> Iterator[str]:
     yield from ("", "## Scores", "")
     if not provenance.scores:
         yield from ("Not known: since its last training nobody evaluated it.", "")
+    trained_on = {training.data for training in provenance.trainings} - {None}
     for scores in provenance.scores:
         yield from _scored(scores)
+        if scores.data in trained_on:
+            yield from ("It was trained on this file: of other texts they will be lower.", "")
 
 
 def _trained(training: Training) -> Iterator[str]:

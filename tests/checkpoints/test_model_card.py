@@ -71,6 +71,10 @@ def test_a_card_says_what_fit_and_evaluate_saw_and_no_more(trained, tmp_path):
         "- Nobody looked for differences between groups",
     ):
         assert line in card
+    assert "It was trained on this file" not in card
+    task.note_scores({"accuracy": 1.0}, "train.csv")
+    assert "It was trained on this file" in model_card(task)
+    task.provenance = load(tmp_path).provenance
     unknown = TextClassifier(bert(), ["no", "yes"])
     unknown.build()
     unknown = model_card(unknown)
