@@ -36,7 +36,7 @@ def test_pairs_become_a_translator_that_is_evaluated_and_asked(tmp_path, capsys,
     pairs, out = str(tmp_path / "pairs.tsv"), str(tmp_path / "en-fr")
     (tmp_path / "pairs.tsv").write_text(PAIRS)
     columns = ["--column", "source=en", "--column", "target=fr"]
-    words = ["--task", "translation", "--train", pairs, "--validation", pairs, *columns]
+    words = ["--task", "translation", "--train", pairs, *columns]
     words += ["--learning-rate", "1e-2", "--epochs", "2", "--tokens-per-batch", "40"]
     words = ["finetune", str(tmp_path / "before.keras"), *words, "--out", out, "--verbose", "0"]
     assert main(words) == 0
