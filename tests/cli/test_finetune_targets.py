@@ -28,6 +28,7 @@ def loaded(monkeypatch):
     return once
 
 
+@pytest.mark.slow  # Beams and scores in graphs take long to trace; in Python others hold them.
 def test_pairs_become_a_translator_that_is_evaluated_and_asked(tmp_path, capsys, loaded):
     pytest.importorskip("sacrebleu", reason="needs the extra figures")
     model = Translator(transformer(), num_beams=1, max_new_tokens=3)
@@ -36,7 +37,7 @@ def test_pairs_become_a_translator_that_is_evaluated_and_asked(tmp_path, capsys,
     pairs, out = str(tmp_path / "pairs.tsv"), str(tmp_path / "en-fr")
     (tmp_path / "pairs.tsv").write_text(PAIRS)
     columns = ["--column", "source=en", "--column", "target=fr"]
-    words = ["--task", "translation", "--train", pairs, *columns]
+    words = ["--task", "translation", "--train", pairs, "--validation", pairs, *columns]
     words += ["--learning-rate", "1e-2", "--epochs", "2", "--tokens-per-batch", "40"]
     words = ["finetune", str(tmp_path / "before.keras"), *words, "--out", out, "--verbose", "0"]
     assert main(words) == 0
