@@ -1,6 +1,6 @@
 """Fine-tune a small pre-trained BERT to find named entities in tweets.
 
-    pip install ".[examples]"
+    pip install "keras_lm[recipes]"
     python examples/tag_entities.py --out saved_models/entities
 
 Weights: `minilm` of corpora.py, which lower-case; `with_case` makes them see capitals. Data:
