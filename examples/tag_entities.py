@@ -4,8 +4,8 @@
     python examples/tag_entities.py --out saved_models/entities
 
 Weights: `minilm` of corpora.py, which lower-case; `with_case` makes them see capitals. Data:
-`tweets` there, 2,394 of them with entities of ten types (MIT, as the package says; they are the
-training part of the shared task of W-NUT 2016). A quarter is held out by a hash of what a tweet
+`tweets` there, 2,394 of them with entities of ten types (MIT, as the package says; as many as the
+training part of the shared task of W-NUT 2016 has). A quarter is held out by a hash of what a tweet
 says without its users and links, a tenth is to choose settings with; there is left out what shares
 six words in a row with training. The score: F1 of entities, type, first and last word.
 
@@ -17,8 +17,8 @@ processor time. After 1,540 tweets, on the 389 entities of 585 that were held ou
     dictionary 0.258 (0.203 to 0.318)   lead over the random field (+0.019 to +0.138)
 
 These are entities as `predict` and the export find them in a text, where a mark within a word may
-end one; keras_lm.evaluate, which reads the first token of each word alone as seqeval's users do,
-says 0.410. What the capitals are worth alone, `--case 0`, was not measured.
+end one; keras_lm.evaluate, which reads the first token of each word alone, says 0.410.
+What the capitals are worth alone, `--case 0`, was not measured.
 """
 
 import argparse
