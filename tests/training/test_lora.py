@@ -212,5 +212,3 @@ def test_there_is_one_set_and_a_compiled_model_is_compiled_again():
     for deed in (model.add_lora, model.freeze):
         with pytest.raises(ValueError, match="Received: a GPT behind add_lora"):
             deed()
-    with pytest.raises(ValueError, match="resized before add_lora"):
-        keras_lm.models.resize_token_embeddings(model, 31)
