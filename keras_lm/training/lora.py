@@ -5,7 +5,6 @@ Knows the blocks of this package and no files; `keras_lm.checkpoints.lora` reads
 """
 
 import contextlib
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,8 +12,8 @@ import tensorflow as tf
 
 from keras_lm.layers import Dense, TransformerBlock, TransformerDecoder, TransformerEncoder
 from keras_lm.layers.embedding import TokenEmbedding
-from keras_lm.layers.initializers import undrawn
 from keras_lm.layers.low_rank import merged
+from keras_lm.training.copying import unfilled_copy
 from keras_lm.training.freezing import Freezes
 from keras_lm.training.keras_overrides import late_weights, layers_of, strategy_of
 
@@ -192,13 +191,7 @@ class HasLoRA(Freezes):
             raise ValueError(
                 f"merge_lora() is for a model behind add_lora(). Received: a {type(self).__name__}"
             )
-        plain = type(model).from_config(model.get_config())
-        with undrawn(sum(math.prod(weight.shape) for weight in model.weights)):
-            plain.build(None)
-        plain.tokenizer = model.tokenizer
-        if hasattr(model, "companions"):  # What came with it from a directory.
-            plain.companions = model.companions
-        plain.provenance = model.provenance
+        plain = unfilled_copy(model, model.get_config())
         adapters = {id(weight) for weight in self.lora_weights}
         own = [weight for weight in model.weights if id(weight) not in adapters]
         for old, new in zip(own, plain.weights, strict=True):

@@ -2,9 +2,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm import export, save
+from keras_lm import BERT, export, save
 from keras_lm.cli.main import main
+from keras_lm.models import ELECTRAPretrainer
 from keras_lm.serving.recasting import recast
+from keras_lm.tokenizers import train_wordpiece
+from keras_lm.training.provenance import Provenance
 
 TEXTS = ["The assert statement.", "", "Füße 漢字 🎉", "x " * 300]
 SHORT = TEXTS[:3]
@@ -69,6 +72,26 @@ def test_a_model_in_half_precision_writes_in_the_export_what_it_writes_in_python
         assert dtype in {spec.dtype.name for spec in caches}
 
 
+def test_a_rounded_model_keeps_what_is_known_of_it_and_gets_its_adapters(topics):
+    tokenizer = train_wordpiece([topics], 300)
+    sizes = {"hidden_size": 8, "num_layers": 1, "num_attention_heads": 2, "num_hidden_units": 16}
+    model = BERT(tokenizer.vocab_size, **sizes, max_length=16, tokenizer=tokenizer)
+    with pytest.raises(ValueError, match="no weights before it is built"):
+        recast(model, "bfloat16")
+    model.build()
+    model.provenance = Provenance(source="somewhere")
+    model.add_lora(2)
+    for weight in model.lora_weights:
+        weight.assign(tf.ones_like(weight))
+    half = recast(model, "bfloat16")
+    assert half.provenance == model.provenance
+    assert half.tokenizer is tokenizer
+    assert not half.has_lora
+    inputs = {"token_ids": np.arange(8)[None]}
+    apart = np.abs(np.asarray(half(inputs), "float32") - np.asarray(model(inputs)))
+    assert 0.0 < apart.max() < 0.1 * np.abs(np.asarray(model(inputs))).max()
+
+
 def test_what_cannot_be_recast_is_said(bert, index, tmp_path):
     with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16"):
         export(bert, tmp_path / "bert", dtype="int3")
@@ -76,5 +99,9 @@ def test_what_cannot_be_recast_is_said(bert, index, tmp_path):
         ValueError, match=r"has that of its model\. Received: dtype='bfloat16', a S"
     ):
         export(index, tmp_path / "index", dtype="bfloat16")
+    pair = ELECTRAPretrainer(30, 8, 1, 2, 16, max_length=16, embedding_size=8)
+    pair.build()
+    with pytest.raises(ValueError, match="is for training: export its discriminator"):
+        export(pair, tmp_path / "pair", dtype="bfloat16")
     assert list(tmp_path.iterdir()) == []
     assert recast(bert, "float32") is bert
