@@ -20,6 +20,7 @@ Rewind = Callable[[Any, Tensor, Tensor], Any]
 
 # Which of a row's independent random numbers of each step a draft draws with; 0 is the model's.
 _STREAM = 1
+_LONGEST_REST = 15
 
 
 class Proposal(NamedTuple):
@@ -73,15 +74,31 @@ class Proposer(abc.ABC):
         """Learns how many tokens each row has got, int32 `(R,)`, 0 .. K + 1, 0 if it had ended."""
 
 
+class LookupState(NamedTuple):
+    """What prompt lookup remembers of each row.
+
+    Attributes:
+        room: int32 `(R,)`, how many tokens it is proposed next, 1 .. K.
+        rest: int32 `(R,)`, for how many passes it is proposed none before that.
+        pause: int32 `(R,)`, how long it rests if nothing of what it is proposed next is accepted.
+    """
+
+    room: Tensor
+    rest: Tensor
+    pause: Tensor
+
+
 class PromptLookup(Proposer):
     """Proposes what followed the last tokens where they stood before.
 
     Source: Saxena 2023, "Prompt lookup decoding". What matches for longest wins, then what stands
-    nearest to the end; where less than K tokens have followed so far, they are repeated. A row is
-    proposed one token more than it accepted the last time, or twice as many if that were all: to
-    read what is refused costs time where several rows are read at once.
+    nearest to the end; where less than K tokens have followed so far, they are repeated.
 
-    Its cache, of `begin`, is how many tokens each row is proposed next.
+    To read what is refused costs time. So a row is proposed one token more than it accepted the
+    last time, or twice as many if that were all; and if it accepted none several times in a row, it
+    is proposed none for 1, 3, 7 and then 15 passes, until it accepts one.
+
+    Its cache, of `begin`, is a `LookupState`.
 
     Args:
         decoder: of the rows, with a prompt.
@@ -105,12 +122,27 @@ class PromptLookup(Proposer):
         self.before_RG = tf.fill([tf.shape(index_RL)[0], max_ngram], -1)
         self.window_LG = self.place_1L[0][:, None] - self.back_G + max_ngram
 
-    def begin(self) -> Tensor:
+    def begin(self) -> LookupState:
         """Gives the cache to begin with."""
-        return tf.fill(tf.shape(self.lengths), self.num_tokens)
+        none_R = tf.zeros_like(self.lengths)
+        return LookupState(none_R + self.num_tokens, none_R, none_R)
 
     def propose(self, found: Generated, newest: Tensor, cache: Any) -> tuple[Proposal, Any]:
         """Looks; proposes no more tokens than the row with most can use, be it none."""
+        # A pass gives one token that need not be proposed.
+        room_R = tf.minimum(self.max_new_R - found.lengths - 1, cache.room)
+        looks_R = tf.equal(found.reasons, 0) & tf.equal(cache.rest, 0)
+        room_R = tf.where(looks_R, tf.maximum(room_R, 0), 0)
+        none_R = tf.zeros_like(room_R)
+        token_ids_RK, count_R = tf.cond(
+            tf.reduce_any(room_R > 0),
+            lambda: self._look(found, room_R),
+            lambda: (none_R[:, None][:, :0], none_R),
+        )
+        return Proposal(token_ids_RK, count_R, None), cache
+
+    def _look(self, found: Generated, room_R: Tensor) -> tuple[Tensor, Tensor]:
+        """Finds what each row is proposed, and how much of it."""
         both_RL = tf.concat([self.prompt_ids, found.token_ids], 1)
         ids_RL = tf.gather(both_RL, self.index_RL, batch_dims=1)
         last_R1 = (self.lengths + found.lengths)[:, None] - 1
@@ -125,20 +157,24 @@ class PromptLookup(Proposer):
             match_RL * tf.size(self.place_1L) + self.place_1L, -1, output_type=tf.int32
         )
         enough_R = tf.gather(match_RL, best_R, batch_dims=1) >= self.min_ngram
-        # A pass gives one token that need not be proposed.
-        room_R = tf.maximum(tf.minimum(self.max_new_R - found.lengths - 1, cache), 0)
-        count_R = tf.where(enough_R & tf.equal(found.reasons, 0), room_R, 0)
+        count_R = tf.where(enough_R, room_R, 0)
         behind_K = tf.range(tf.reduce_max(tf.concat([count_R, [0]], 0)))
         period_R1 = tf.maximum(last_R1 - best_R[:, None], 1)
         index_RK = best_R[:, None] + 1 + behind_K[None] % period_R1
         index_RK = tf.minimum(index_RK, tf.maximum(last_R1, 0))
-        return Proposal(tf.gather(ids_RL, index_RK, batch_dims=1), count_R, None), cache
+        return tf.gather(ids_RL, index_RK, batch_dims=1), count_R
 
     def settle(self, cache: Any, proposal: Proposal, taken: Tensor) -> Any:
-        """Proposes less where less was accepted."""
-        accepted = tf.maximum(taken - 1, 0)
-        next_R = tf.where(accepted < proposal.counts, accepted + 1, 2 * proposal.counts)
-        return tf.where(proposal.counts > 0, tf.minimum(next_R, self.num_tokens), cache)
+        """Proposes less where less was accepted, and less often where nothing was."""
+        proposed_R, accepted_R = proposal.counts > 0, tf.maximum(taken - 1, 0)
+        refused_R = proposed_R & tf.equal(accepted_R, 0)
+        room_R = tf.where(accepted_R < proposal.counts, accepted_R + 1, 2 * proposal.counts)
+        longer_R = tf.where(refused_R, tf.minimum(2 * cache.pause + 1, _LONGEST_REST), 0)
+        return LookupState(
+            room=tf.where(proposed_R, tf.minimum(room_R, self.num_tokens), cache.room),
+            rest=tf.where(refused_R, cache.pause, tf.maximum(cache.rest - 1, 0)),
+            pause=tf.where(proposed_R, longer_R, cache.pause),
+        )
 
 
 class Draft(Proposer):

@@ -128,7 +128,7 @@ class Speculator:
         )
         read_RT = tf.concat([state.newest[:, 1:], proposal.token_ids], 1)
         length = tf.shape(read_RT)[1]
-        logits_RTV, cache = self.read(read_RT, cache)
+        logits_RTV, cache = self._read(read_RT, cache)
         raw_RTV = tf.cast(logits_RTV, tf.float32)
         vocab_size = raw_RTV.shape[-1]
 
@@ -197,6 +197,16 @@ class Speculator:
         )
         cache = self.rewind(cache, length - taken_R, ~tf.reduce_any(fails_R))
         return new, cache, self.proposer.settle(drafts, proposal, taken_R)
+
+    def _read(self, read_RT: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """Reads tokens; a single one of each row as one, which models read by a faster way."""
+        if read_RT.shape[1] is not None:
+            return self.read(read_RT, cache)
+        return tf.cond(
+            tf.equal(tf.shape(read_RT)[1], 1),
+            lambda: self.read(tf.ensure_shape(read_RT, [None, 1]), cache),
+            lambda: self.read(read_RT, cache),
+        )
 
     def _judge(
         self, proposal: Proposal, logits_FV: Tensor, place_RT: Tensor, options_F: Options

@@ -393,10 +393,34 @@ def test_prompt_lookup_proposes_less_where_less_is_accepted():
     lookup = PromptLookup(decoder, 8)
     proposal = Proposal(None, tf.constant([8, 4, 3, 0]), None)
     # None of 8 accepted; 2 of 4; all of 3; nothing was proposed.
-    allowed = lookup.settle(lookup.begin(), proposal, tf.constant([1, 3, 4, 1]))
-    np.testing.assert_array_equal(allowed, [1, 3, 6, 8])
-    again = lookup.settle(allowed, proposal._replace(counts=allowed), tf.constant([2, 4, 7, 9]))
-    np.testing.assert_array_equal(again, [2, 6, 8, 8])
+    state = lookup.settle(lookup.begin(), proposal, tf.constant([1, 3, 4, 1]))
+    np.testing.assert_array_equal(state.room, [1, 3, 6, 8])
+    state = lookup.settle(state, proposal._replace(counts=state.room), tf.constant([2, 4, 7, 9]))
+    np.testing.assert_array_equal(state.room, [2, 6, 8, 8])
+
+
+def test_prompt_lookup_rests_longer_and_longer_where_nothing_is_accepted():
+    repeats = tf.constant([[1, 2, 1, 2, 0, 0]])
+    prompt, options = Prompt(repeats, tf.constant([4])), validate_options(1, max_new_tokens=200)
+    decoder = decoder_of(MODEL, prompt, options, 200)
+    lookup = PromptLookup(decoder, 4)
+    state, found = lookup.begin(), decoder.start(tf.zeros([1, V])).found
+    written = tf.tile(tf.constant([[1, 2]]), [1, 100])
+    found = found._replace(token_ids=written, lengths=tf.constant([2]))
+
+    def counts(passes, taken):
+        nonlocal state
+        proposed = []
+        for _ in range(passes):
+            proposal, _ = lookup.propose(found, None, state)
+            state = lookup.settle(state, proposal, tf.constant([taken]))
+            proposed.append(int(proposal.counts[0]))
+        return proposed
+
+    refused = [4, 1, 0, 1, *[0] * 3, 1, *[0] * 7, 1, *[0] * 15, 1, *[0] * 15]
+    assert counts(len(refused), taken=1) == refused
+    assert counts(3, taken=2) == [1, 2, 2]  # one accepted, and it goes on without rest
+    assert counts(4, taken=1) == [2, 1, 0, 1]
 
 
 SPECS = (
