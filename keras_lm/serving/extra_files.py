@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_lm.serving.questions import answer, inputs_of, is_for_an_engine, question
+from keras_lm.serving.questions import TEXTS, answer, inputs_of, is_for_an_engine, question
 from keras_lm.serving.sheet import signature_entry, write_sheet
 from keras_lm.serving.warmup import write_warmup
 
@@ -39,13 +39,16 @@ def write_extra_files(
     mask = getattr(tokenizer, "mask_id", None)
     is_masked = "masked_lm" in model.heads and mask is not None
     begin = f"{tokenizer.decode([mask], skip_special_tokens=False).strip()} " if is_masked else ""
-    short = f"{begin}This is an example."
-    long = begin + " ".join([_WORD] * model.max_length)
+    short: Any = f"{begin}This is an example."
+    long: Any = begin + " ".join([_WORD] * model.max_length)
 
-    def encode(text: str) -> list[int]:
-        return tokenizer.encode(text)[: model.max_length]
+    def encode(*texts: str) -> list[int]:
+        return tokenizer.encode(*texts)[: model.max_length]
 
     features = set(inputs_of(functions["serving_default"].get_concrete_function()))
+    if len(features & TEXTS) > 1:  # Rows of ids hold two texts, too.
+        first = "What is this?" if "question" in features else short
+        short, long = (first, short), (first, long)
     entries, warming = {}, []
     for key, function in sorted(functions.items()):
         concrete = function.get_concrete_function()

@@ -4,7 +4,7 @@ For the sheet of an export, for warming up a server and for comparing an export 
 Knows signatures by the names of their inputs alone.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ Question = dict[str, np.ndarray]
 
 # Options that 0 does not turn off.
 _OPTIONS = {"max_new_tokens": 8, "top_p": 1, "repetition_penalty": 1, "length_penalty": 1}
-TEXTS = frozenset(("text", "text_pair", "prompt", "target", "question", "context"))
+_SECOND = frozenset(("text_pair", "target", "context"))  # of two texts
+TEXTS = frozenset(("text", "prompt", "question")) | _SECOND
 EXAMPLES = "inputs"  # of Classify and Regress: tf.Example messages
 _IDS = frozenset(("token_ids", "lengths"))
 _STATE = "continues"  # what a signature gives that gives a state
@@ -33,27 +34,30 @@ def is_for_an_engine(function: tf.types.experimental.ConcreteFunction) -> bool:
 
 def question(
     inputs: Mapping[str, tf.TensorSpec],
-    texts: list[str],
-    encode: Callable[[str], list[int]],
+    texts: Sequence[str | tuple[str, str]],
+    encode: Callable[..., list[int]],
 ) -> Question:
     """One question of as many rows as there are texts.
 
     Args:
         inputs: what the signature takes.
-        texts: what each row is about; where a signature takes several texts, all of them.
-        encode: gives the ids of a text, with special tokens.
+        texts: what each row is about: a text, which is all texts where a signature takes several;
+            or a pair of them, such as a question and its context.
+        encode: gives the ids of a text, or of the two of a pair, with special tokens.
 
     Returns:
         Arrays by name; options ask for eight tokens, greedily.
     """
     found: Question = {}
-    rows = [encode(text) for text in texts] if _IDS & set(inputs) else []
+    alone = [(text,) if isinstance(text, str) else text for text in texts]
+    rows = [encode(*text) for text in alone] if _IDS & set(inputs) else []
     for name, spec in inputs.items():
         dtype = spec.dtype.as_numpy_dtype
         if name in TEXTS:
-            found[name] = np.array([text.encode("utf-8") for text in texts], object)
+            place = -1 if name in _SECOND else 0
+            found[name] = np.array([text[place].encode("utf-8") for text in alone], object)
         elif name == EXAMPLES:
-            found[name] = np.array([_example(text) for text in texts], object)
+            found[name] = np.array([_example(text[0], text[-1]) for text in alone], object)
         elif name == "lengths":
             found[name] = np.array([len(row) for row in rows], dtype)
         elif name == "token_ids":
@@ -71,9 +75,12 @@ def example_texts(serialized: bytes) -> dict[str, str]:
     return {name: value.bytes_list.value[0].decode("utf-8") for name, value in features.items()}
 
 
-def _example(text: str) -> bytes:
-    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[text.encode("utf-8")]))
-    features = tf.train.Features(feature={"text": value, "text_pair": value})
+def _example(text: str, pair: str) -> bytes:
+    values = {
+        name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode("utf-8")]))
+        for name, value in (("text", text), ("text_pair", pair))
+    }
+    features = tf.train.Features(feature=values)
     return tf.train.Example(features=features).SerializeToString(deterministic=True)
 
 

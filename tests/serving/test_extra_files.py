@@ -33,6 +33,22 @@ def test_the_sheet_has_a_question_to_each_signature_and_its_answer(exports, load
     assert "example" not in sheet["signatures"]["prefill"]
 
 
+def test_a_question_is_asked_of_a_context_in_rows_of_ids_too(answerer, tmp_path):
+    threshold, answerer.no_answer_threshold = answerer.no_answer_threshold, None
+    try:
+        export(answerer, tmp_path / "answers", warmup_batch_sizes=())
+    finally:
+        answerer.no_answer_threshold = threshold
+    sheet = json.loads((extra(tmp_path, "answers") / "signatures.json").read_text("utf-8"))
+    by_text, by_ids = (sheet["signatures"][n]["example"] for n in ("serving_default", "answer_ids"))
+    texts = by_text["request"]["inputs"]
+    assert texts == {"question": ["What is this?"], "context": ["This is an example."]}
+    assert by_ids["request"]["inputs"]["token_ids"] == [
+        answerer.tokenizer.encode("What is this?", "This is an example.")
+    ]
+    assert by_ids["response"]["outputs"]["start"][0] >= 0
+
+
 def test_the_card_says_what_it_is_and_how_to_ask(task_exports, bert, tmp_path):
     card = (extra(task_exports, "classifier") / "README.md").read_text("utf-8")
     assert card.startswith("# classifier\n\nTextClassifier of keras_lm")
