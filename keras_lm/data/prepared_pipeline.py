@@ -58,6 +58,7 @@ class PreparedPipeline(Pipeline):
 
     Attributes:
         num_streams: of the whole pipeline.
+        num_rows: of the whole corpus.
         batch_size: B; of a part, the rows that it gives.
 
     Raises:
@@ -105,6 +106,8 @@ class PreparedPipeline(Pipeline):
         with tf.device("CPU:0"):
             self._rows_S = tf.constant(rows.num_rows)
         super().__init__(steps_per_epoch=steps, start_step=start_step, token_counts=token_counts)
+        self.num_rows = num_rows
+        self.files = [part["name"] for part in prepared.index.corpus] or None
 
     def for_worker(
         self, num_workers: int, index: int, start_step: int | None = None

@@ -22,6 +22,8 @@ COUNTED = {
     "dropped": "left out",
 }
 
+_NAMED_FILES = 8  # A corpus may have thousands.
+
 
 @dataclasses.dataclass(frozen=True)
 class Training:
@@ -125,11 +127,17 @@ def _plain(value: Any) -> Any:
 
 
 def data_name(files: Any) -> str | None:
-    """The names of files, without their folders; None of what is no file."""
+    """The names of files, without their folders; None of what is no file.
+
+    Of many files the first few are named, and the others counted.
+    """
     if isinstance(files, str | os.PathLike):
         return os.path.basename(os.fspath(files)) or None
     if isinstance(files, list | tuple) and all(isinstance(f, str | os.PathLike) for f in files):
-        return ", ".join(os.path.basename(os.fspath(file)) for file in files) or None
+        names = [os.path.basename(os.fspath(file)) for file in files]
+        rest = len(names) - _NAMED_FILES
+        more = f" and {rest:,} more" if rest > 0 else ""
+        return (", ".join(names[:_NAMED_FILES]) + more) or None
     return None
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from keras_lm.data import Prepared, causal_lm, denoising, masked_lm, prepare, prepare_on_beam
 from keras_lm.tokenizers import WordPiece
+from keras_lm.training.provenance import data_name, training_on
 
 SEP, WORD = 3, 5
 NUM_DOCUMENTS = 150
@@ -314,6 +315,17 @@ def test_the_directory_knows_its_tokenizer(directories, causal):
     prepared = Prepared(directories / "causal_lm")
     assert prepared.tokenizer.tokens == causal.tokens
     causal_lm(prepared, prepared.tokenizer, sequence_length=8, batch_size=2)
+
+
+def test_a_card_learns_the_names_of_the_files_and_the_number_of_rows(corpus, directories, causal):
+    options = {"sequence_length": 16, "batch_size": 8}
+    told = [
+        training_on(None, masked_lm(source, causal, **options), 1)
+        for source in (directories / "masked_lm", corpus)
+    ]
+    assert told[0] == told[1]
+    assert told[0].data == "a.txt, b.txt"
+    assert data_name([f"{i}.txt" for i in range(10)]).endswith(", 7.txt and 2 more")
 
 
 def test_duplicates_and_personal_data_are_left_out_if_asked(causal, tmp_path):
