@@ -1,28 +1,42 @@
 """A small model that learns from a large one's answers beside the labels.
 
-B batch, P labels of a row, C classes or tokens of the vocabulary.
+B batch, P labels of a row, S texts of a row, T length, C classes or tokens of the vocabulary, D
+width of the student's vectors, F of the teacher's.
 """
 
+import itertools
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from keras_lm.layers.building import build_once
 from keras_lm.training.keras_overrides import strategy_of
 from keras_lm.training.language_model import LanguageModel
-from keras_lm.training.losses import squared_error, weighed, yes_no_cross_entropy
+from keras_lm.training.losses import squared_error, weighed
+from keras_lm.training.soft_targets import (
+    VECTOR_LOSSES,
+    agreement,
+    divergence,
+    lifted,
+    vector_distance,
+    widened,
+    yes_no_divergence,
+)
 
 Tensor = Any
 
-_SOFT = "soft"
-# Heads of classes or tokens that exclude each other, but for the other problems of a text's.
+_SOFT, _TEACHER = "soft", "teacher"
+_VECTORS = "text_embedding"
+# Heads of classes, tokens or places that exclude each other, but for the other problems of a text's
+# classes; and vectors.
 _HEADS = (
-    "masked_lm",
-    "causal_lm",
-    "seq2seq",
-    "text_classification",
-    "token_classification",
+    ("masked_lm",),
+    ("causal_lm",),
+    ("seq2seq",),
+    ("text_classification",),
+    ("token_classification",),
+    ("start", "end"),
+    (_VECTORS,),
 )
 
 
@@ -34,14 +48,22 @@ class _Beside:
 
 
 class Distillation(LanguageModel):
-    """Trains a student on a teacher's probabilities and on the labels.
+    """Trains a student on a teacher's answers and on the labels.
 
     The loss is `(1 - soft) * loss of the labels + soft * T^2 * KL(teacher || student)`, both with
     logits divided by the temperature T, a mean over the same labels with the same weights.
     Source: Hinton et al. 2015, arXiv:1503.02531, section 2; for BERT: Sanh et al. 2019,
-    arXiv:1910.01108, section 3. Of several labels each one is a choice of two, yes and no. Numbers
-    have no temperature: the teacher's part is their squared difference (Ba and Caruana 2014,
-    arXiv:1312.6184, section 2.2).
+    arXiv:1910.01108, section 3. Of several labels each one is a choice of two, yes and no. Of
+    questions where answers begin and where they end are two distributions over the places of a row,
+    the mean of whose losses counts, as of the labels.
+
+    Numbers have no temperature: the teacher's part is their squared difference (Ba and Caruana
+    2014, arXiv:1312.6184, section 2.2). Of a `TextEmbedder` it is how far each text's vector is
+    from the teacher's (Reimers and Gurevych 2020, arXiv:2004.09813, section 2), or from its
+    direction where the student's vectors are normalized. Vectors of a wider teacher are compared
+    with the student's times a learnt matrix of orthonormal rows, which stays behind: so the
+    cosines of the student's own vectors come near the teacher's. A narrower teacher's get zeros
+    behind.
 
         distillation = keras_lm.training.Distillation(student, teacher)
         distillation.compile()
@@ -51,30 +73,34 @@ class Distillation(LanguageModel):
     Compiled and trained as every model; the student is trained in place and the teacher stays as it
     is. Logs: `loss` of both, the student's own metrics, and `soft_agreement`, how often its
     likeliest class is the teacher's (of several labels, how often it says yes or no as the teacher
-    does; of numbers `soft_root_mean_squared_error` in its place). `training.Checkpoints` holds the
-    student alone.
+    does; of questions `soft_start_agreement` and `soft_end_agreement`; of numbers
+    `soft_root_mean_squared_error`, of vectors `soft_cosine` in its place). `training.Checkpoints`
+    holds the student, and that matrix.
 
     Args:
-        student: a model with one head: a masked LM, a causal LM, a `Transformer`, a
-            `TextClassifier` or a `TokenClassifier`.
+        student: a masked LM, a causal LM, a `Transformer`, a `TextClassifier`, a
+            `TokenClassifier`, a `QuestionAnswering`, a `TextEmbedder`, a `Translator` or a
+            `Summarizer`.
         teacher: a built model with the same head, of the same problem, and the same vocabulary or
-            labels.
+            labels. It must be able to read rows as long as the student's data.
         temperature: T, above 0; the higher, the more the teacher's smaller probabilities count.
         soft: the share of the teacher's part of the loss, in 0 .. 1.
+        vector_loss: of a `TextEmbedder`: "squared_error", the squared Euclidean distance, or
+            "cosine", 1 - cosine.
 
     Call arguments:
         inputs: what both models read.
 
     Returns:
-        A dict: by the head's name the student's logits or numbers, and `teacher`, the teacher's,
-        both float32 `(B, P, C)`, or `(B, C)` of whole texts.
+        A dict of float32: by the student's heads its outputs, as of the student; and `teacher`, or
+        `teacher_start` and `teacher_end`, the teacher's.
 
     Raises:
-        ValueError: other models than these, or with different classes; the models were made in the
-            scopes of different strategies; a number out of range.
+        ValueError: other models than these, or with different classes or tokens; the models were
+            made in the scopes of different strategies; an argument out of range.
     """
 
-    HEADS = (*_HEADS, _SOFT)
+    HEADS = (*(head for heads in _HEADS for head in heads), _SOFT, "soft_start", "soft_end")
 
     def __init__(
         self,
@@ -83,6 +109,7 @@ class Distillation(LanguageModel):
         *,
         temperature: float = 2.0,
         soft: float = 0.5,
+        vector_loss: str = "squared_error",
         **kwargs: Any,
     ) -> None:
         _check(student, teacher)
@@ -91,22 +118,33 @@ class Distillation(LanguageModel):
                 "temperature must be above 0 and soft in 0 .. 1. "
                 f"Received: temperature={temperature}, soft={soft}"
             )
-        (head,) = student.heads
-        super().__init__(heads=(head, _SOFT), vocab_size=student.vocab_size, **kwargs)
+        if vector_loss not in VECTOR_LOSSES:
+            raise ValueError(
+                f"vector_loss must be one of {VECTOR_LOSSES}. Received: {vector_loss!r}"
+            )
+        heads = student.heads
+        # By the student's head, what the teacher's part of it is called.
+        self.soft_heads = {h: _SOFT if len(heads) == 1 else f"{_SOFT}_{h}" for h in heads}
+        super().__init__(
+            heads=(*heads, *self.soft_heads.values()), vocab_size=student.vocab_size, **kwargs
+        )
         if not strategy_of(self) is strategy_of(student) is strategy_of(teacher):
             raise ValueError(
                 "Student, teacher and their Distillation must be made in the scope of the same "
                 "strategy. Received: one that was made elsewhere"
             )
         self.student, self._beside = student, _Beside(teacher)
-        self.head, self.temperature, self.soft = head, temperature, soft
-        self.problem = getattr(student, "problem", "single_label")
+        self.temperature, self.soft, self.vector_loss = temperature, soft, vector_loss
+        self.kind = _kind(student)
+        self.to_teacher: Any = None
 
     # Of this model; of others they belong to the class.
     @property
     def LOSS_WEIGHTS(self) -> dict[str, float]:  # type: ignore[override]  # noqa: N802
         """The shares of both parts."""
-        return {self.head: 1 - self.soft, _SOFT: self.soft}
+        own = {head: self.student.LOSS_WEIGHTS.get(head, 1.0) for head in self.soft_heads}
+        hard = {head: (1 - self.soft) * share for head, share in own.items()}
+        return hard | {self.soft_heads[head]: self.soft * share for head, share in own.items()}
 
     @property
     def LEARNING_RATE(self) -> float:  # type: ignore[override]  # noqa: N802
@@ -141,73 +179,100 @@ class Distillation(LanguageModel):
         super().compile(*args, **kwargs)
 
     def build(self, input_shape: Any = None) -> None:
-        """Makes the student's weights; the teacher has its own."""
+        """Makes the student's weights, and the matrix between two widths; the teacher has its."""
         build_once(self.student, None)
+        if self.kind == "vectors":
+            width, wanted = self.student.hidden_size, self.teacher.hidden_size
+            if width < wanted:
+                self.to_teacher = self.add_weight(
+                    shape=(wanted, width),
+                    initializer="orthogonal",
+                    dtype="float32",
+                    name="to_teacher",
+                )
         self.built = True
 
     def call(self, inputs: Any, training: bool | None = None) -> dict[str, Tensor]:
         """Asks both; see the class."""
-        return {
-            self.head: self.student(inputs, training=training),
-            "teacher": tf.stop_gradient(self.teacher(inputs, training=False)),
-        }
+        own = self._by_own_head(self.student(inputs, training=training))
+        theirs = self._by_own_head(self.teacher(inputs, training=False))
+        theirs = {self._teachers(head): tf.stop_gradient(theirs[head]) for head in theirs}
+        return {**own, **theirs}
 
     def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
-        """Gives the logits to both parts of the loss, with the labels and with the teacher's."""
-        head = self.head
-        if self.problem == "regression" and tf.convert_to_tensor(y).shape.rank == 1:
-            y = tf.convert_to_tensor(y)[:, None]  # as the outputs have it
-        weight = self.student.head_weights(head, x, y, sample_weight)
-        _, weight = weighed(tf.convert_to_tensor(y), weight)
-        weights = {head: weight, _SOFT: weight}
-        if outputs is None:
-            return {head: y, _SOFT: y}, None, weights
-        logits = outputs[head]
-        return {head: y, _SOFT: outputs["teacher"]}, {head: logits, _SOFT: logits}, weights
+        """Gives the outputs to both parts of the loss, with the labels and with the teacher's."""
+        labels = self.student._by_head(y, "labels")
+        given = self.student._by_head(sample_weight, "sample weights", optional=True)
+        weights, wanted, found = {}, {}, {}
+        for head, soft in self.soft_heads.items():
+            label = labels[head]
+            if self.kind == "numbers" and tf.convert_to_tensor(label).shape.rank == 1:
+                label = tf.convert_to_tensor(label)[:, None]  # as the outputs have it
+            weight = self.student.head_weights(head, x, label, given.get(head))
+            _, weight = weighed(tf.convert_to_tensor(label), weight)
+            weights[head] = weights[soft] = weight
+            wanted[head] = wanted[soft] = label
+            if outputs is not None:
+                found[head] = found[soft] = outputs[head]
+                wanted[soft] = outputs[self._teachers(head)]
+        if outputs is not None and self.kind == "vectors":
+            wanted[_SOFT], found[_SOFT] = self._as_wide(wanted[_SOFT], found[_SOFT])
+        return wanted, found if outputs is not None else None, weights
 
     def head_loss(
         self, head: str, labels: Tensor, outputs: Tensor, weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Returns the loss of each label and its weight; the soft part's labels are outputs."""
-        if head != _SOFT:
+        if head in self.soft_heads:
             return self.student.head_loss(head, labels, outputs, weights)
-        if self.problem == "regression":
+        if self.kind == "numbers":
             return squared_error(labels, outputs, weights)
-        labels, outputs = labels / self.temperature, outputs / self.temperature
-        if self.problem == "multi_label":
-            chances = tf.sigmoid(labels)
-            crossed, _ = yes_no_cross_entropy(chances, outputs)
-            divergence = crossed - yes_no_cross_entropy(chances, labels)[0]
+        if self.kind == "vectors":
+            loss = tf.reduce_mean(vector_distance(labels, outputs, self.vector_loss), -1)
         else:
-            teacher, student = tf.nn.log_softmax(labels), tf.nn.log_softmax(outputs)
-            divergence = tf.reduce_sum(tf.exp(teacher) * (teacher - student), -1)
+            apart = yes_no_divergence if self.kind == "yes_no" else divergence
+            loss = self.temperature**2 * apart(
+                labels / self.temperature, outputs / self.temperature
+            )
         # Where nothing counts there may be anything, and 0 times that is not 0.
-        divergence = tf.where(weights != 0, divergence, 0.0)
-        return self.temperature**2 * divergence, weights
+        return tf.where(weights != 0, loss, 0.0), weights
 
     def head_metrics(self, head: str) -> list[Any]:
         """Returns the student's metrics, and how often it agrees with the teacher."""
-        if head == _SOFT and self.problem == "regression":
-            return [keras.metrics.RootMeanSquaredError()]
-        if head == _SOFT and self.problem == "multi_label":
-            return [keras.metrics.MeanMetricWrapper(_same_answers, name="agreement")]
-        if head == _SOFT:
-            return [keras.metrics.CategoricalAccuracy(name="agreement")]
-        return self.student.head_metrics(head)
+        return (
+            self.student.head_metrics(head) if head in self.soft_heads else [agreement(self.kind)]
+        )
+
+    def _as_wide(self, teacher: Tensor, student: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of both `(B, S, ...)`, of one width."""
+        if self.student.normalize:
+            teacher = tf.math.l2_normalize(teacher, axis=-1)
+        if self.to_teacher is not None:
+            return teacher, lifted(student, tf.convert_to_tensor(self.to_teacher))
+        return widened(teacher, student.shape[-1]), student
+
+    def _by_own_head(self, outputs: Any) -> dict[str, Tensor]:
+        return outputs if isinstance(outputs, dict) else dict.fromkeys(self.soft_heads, outputs)
+
+    def _teachers(self, head: str) -> str:
+        """What a head of the teacher is called among the outputs."""
+        return self.soft_heads[head].replace(_SOFT, _TEACHER)
 
 
-def _same_answers(teacher: Tensor, student: Tensor) -> Tensor:
-    """Of logits of yes `(B, C)`, whether both say the same, float32 `(B, C)`."""
-    return tf.cast((teacher > 0) == (student > 0), tf.float32)
+def _kind(student: Any) -> str:
+    """What the student gives; see `soft_targets.agreement`."""
+    if student.heads == (_VECTORS,):
+        return "vectors"
+    problem = getattr(student, "problem", "")
+    return {"multi_label": "yes_no", "regression": "numbers"}.get(problem, "classes")
 
 
 def _check(student: Any, teacher: Any) -> None:
     for name, model in (("student", student), ("teacher", teacher)):
-        head = model.heads[0] if isinstance(model, LanguageModel) and model.heads else None
-        if head not in _HEADS or len(model.heads) > 1:
+        if not isinstance(model, LanguageModel) or model.heads not in _HEADS:
             raise ValueError(
-                f"A {name} has one head of {', '.join(_HEADS)}. Received: a {type(model).__name__}"
-                f" with heads={getattr(model, 'heads', ())}"
+                f"A {name} has the heads of one of {', '.join(' and '.join(h) for h in _HEADS)}. "
+                f"Received: a {type(model).__name__} with heads={getattr(model, 'heads', ())}"
             )
     for name in ("heads", "problem", "labels", "vocab_size"):
         ours, theirs = getattr(student, name, None), getattr(teacher, name, None)
@@ -217,5 +282,12 @@ def _check(student: Any, teacher: Any) -> None:
                 f"{', in the same order' if name == 'labels' else ''}. "
                 f"Received: {ours!r:.80} and {theirs!r:.80}"
             )
+    read = [model.tokenizer.tokens for model in (student, teacher) if model.tokenizer is not None]
+    if len(read) == 2 and read[0] != read[1]:
+        place = next(i for i, two in enumerate(itertools.zip_longest(*read)) if two[0] != two[1])
+        raise ValueError(
+            "Student and teacher read the same ids, so they must have the same tokens. Received: "
+            f"tokenizers that differ from id {place} on"
+        )
     if not teacher.built:
         raise ValueError("A teacher has learnt already. Received: a model without weights")
