@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if (file is None) == (pairs is None):
         both = "neither" if file is None else "both"
         raise ValueError(f"evaluate takes a file or --counterfactual PAIRS. Received: {both}")
+    from keras_lm.cli.answer_bar import AnswerBar
     from keras_lm.cli.fine_tuned import load_fine_tuned  # TensorFlow takes seconds to import.
     from keras_lm.tasks import counterfactual, evaluate
     from keras_lm.tokenizers.text_files import resolve
@@ -47,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
     named = COLUMNS[task].named if pairs is None else _PAIR_COLUMNS
     columns = read_columns(task, options.column, named)
     ask = evaluate if pairs is None else counterfactual
-    figures = ask(model, file or pairs, batch_size=options.batch_size, verbose=0, **columns)
+    with AnswerBar() as bar:
+        figures = ask(
+            model, file or pairs, batch_size=options.batch_size, verbose=bar.tell, **columns
+        )
     if options.json:
         print(json.dumps(_sayable(figures), ensure_ascii=False))
         return 0

@@ -30,7 +30,7 @@ def load_fine_tuned(path: str) -> tuple[str, Any]:
 
 
 def answers_of(
-    task: str, model: Any, rows: Sequence[dict[str, str]], batch_size: int
+    task: str, model: Any, rows: Sequence[dict[str, str]], batch_size: int, verbose: Any = 0
 ) -> Iterator[Answer]:
     """What the model says of each row, by name; `cut` says of which it read the start alone.
 
@@ -39,11 +39,12 @@ def answers_of(
         model: a task.
         rows: one text each, or all of them two.
         batch_size: texts that are read at once.
+        verbose: as of `predict`.
     """
     texts: list[Any] = [tuple(row.values()) for row in rows]
     if len(rows[0]) == 1:
         texts = [text for (text,) in texts]
-    found = model.predict(texts, batch_size, verbose=0)
+    found = model.predict(texts, batch_size, verbose=verbose)
     for answer, cut in zip(_ANSWERS[task](model, found), found.cut, strict=True):
         yield {**answer, "cut": bool(cut)}
 

@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import itertools
 import json
 import pathlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 _CHUNK = 16  # Batches that are sorted by length together; their answers are written then.
@@ -40,31 +42,35 @@ def run(options: argparse.Namespace) -> int:
     out = None if options.out is None else pathlib.Path(options.out)
     if out is not None and out.exists():
         raise FileExistsError(f"--out must not exist yet. Received: {options.out!r}")
+    if out is not None and not out.parent.is_dir():
+        raise FileNotFoundError(
+            f"--out must be in a directory that exists. Received: {options.out!r}"
+        )
+    from keras_lm.cli.answer_bar import AnswerBar
     from keras_lm.cli.asked_rows import asked_rows  # TensorFlow takes seconds to import.
     from keras_lm.cli.fine_tuned import answers_of, load_fine_tuned
 
     task, model = load_fine_tuned(options.model)
-    rows = asked_rows(task, options.file, options.text, options.column)
-    chunk: list[dict[str, str]] = []
-    with contextlib.nullcontext(sys.stdout) if out is None else _whole(out) as stream:
-        for row in rows:
-            chunk.append(row)
-            if len(chunk) == _CHUNK * options.batch_size:
-                _answer(task, model, chunk, options.batch_size, stream, answers_of)
-                chunk = []
-        if chunk:
-            _answer(task, model, chunk, options.batch_size, stream, answers_of)
+
+    def rows() -> Iterator[dict[str, str]]:
+        return asked_rows(task, options.file, options.text, options.column)
+
+    number = sum(1 for _ in rows())  # What is wrong with the last row is said before the first.
+    with (
+        contextlib.nullcontext(sys.stdout) if out is None else _whole(out) as stream,
+        AnswerBar(number) as bar,
+    ):
+        waiting = rows()
+        while chunk := list(itertools.islice(waiting, _CHUNK * options.batch_size)):
+            answers = list(answers_of(task, model, chunk, options.batch_size, bar.tell))
+            bar.clear()
+            for row, answer in zip(chunk, answers, strict=True):
+                print(json.dumps({**row, **answer}, ensure_ascii=False), file=stream)
+            stream.flush()
+            bar.next_call()
     if out is not None:
         print(out)
     return 0
-
-
-def _answer(
-    task: str, model: Any, rows: list[dict[str, str]], batch_size: int, stream: Any, answers_of: Any
-) -> None:
-    for row, answer in zip(rows, answers_of(task, model, rows, batch_size), strict=True):
-        print(json.dumps({**row, **answer}, ensure_ascii=False), file=stream)
-    stream.flush()
 
 
 @contextlib.contextmanager

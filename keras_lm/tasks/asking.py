@@ -28,7 +28,8 @@ def answers(
         ask: one or two tensors `(B,)` of strings to a dict of tensors, the batch first.
         texts: one or two lists of N strings; or of what else `ask` takes.
         batch_size: texts that are read at once. None: 32.
-        verbose: 0: no progress bar.
+        verbose: 0: no progress bar; a function: it is told behind each batch how many texts are
+            answered, and how many there are.
         lengths: N numbers to sort by. None: the lengths of the strings.
 
     Returns:
@@ -43,7 +44,8 @@ def answers(
     if lengths is None:
         lengths = [sum(map(len, row)) for row in zip(*texts, strict=True)]
     order = np.argsort(lengths, kind="stable")
-    bar = keras.utils.Progbar(-(-len(order) // size)) if verbose else None
+    tell = verbose if callable(verbose) else None
+    bar = keras.utils.Progbar(-(-len(order) // size)) if verbose and tell is None else None
     found: list[Answer] = [{}] * len(order)
     # The longest first: what does not fit into memory fails at once.
     for number, rows in enumerate(_batches(order[::-1], size)):
@@ -53,6 +55,8 @@ def answers(
             found[i] = {name: value[place] for name, value in values.items()}
         if bar is not None:
             bar.update(number + 1)
+        if tell is not None:
+            tell(number * size + len(rows), len(order))
     return found
 
 

@@ -58,7 +58,7 @@ def evaluate(
             `translation` and `summarization`.
         rows: dicts in place of files, as there.
         batch_size: texts that are read at once. None: 32.
-        verbose: 0: no progress bar.
+        verbose: 0: no progress bar; or a function, see `predict` of the model.
         **reading: how to read the rows, as there: `text`, `text_pair`, `label`, `label_names` and
             `label_separator`; of tokens `word` and `tag`; of embeddings `text`, `text_pair` and
             `score`; of translations `source` and `target`,

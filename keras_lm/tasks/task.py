@@ -162,7 +162,8 @@ class Task(ShowsAttention, LanguageModel):
             x: a string, or a pair of them as a tuple; a list of strings, or of pairs; or what Keras
                 takes.
             batch_size: texts that are read at once. None: 32.
-            verbose: 0: no progress bar.
+            verbose: 0: no progress bar. Of texts also a function, which is told behind each batch
+                how many of them are answered, and how many there are.
             steps: for data alone.
             callbacks: for data alone.
 

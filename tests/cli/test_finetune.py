@@ -2,6 +2,7 @@
 
 import functools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def loaded(monkeypatch):
     return once
 
 
-def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys, loaded):
+def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys, loaded, monkeypatch):
     train, out = str(place / "train.csv"), str(place / "sentiment")
     words = ["--task", "text_classification", "--train", train, "--validation", train]
     words += ["--labels", "no, yes", "--column", "text=review", "--learning-rate", "1e-2"]
@@ -92,6 +93,17 @@ def test_a_file_becomes_a_directory_that_is_evaluated_and_asked(place, capsys, l
     assert [row["label"] for row in lines] == [
         line.split(",")[1] for line in TRAIN.splitlines()[1:]
     ]
+
+    # On a terminal there is a bar, and never in the answers; nothing is asked of a bad file.
+    (place / "broken.csv").write_text(TRAIN + " ,no\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        for file, said, answers in ((train, "16/16", lines), (place / "broken.csv", "line 18", [])):
+            words = ["predict", out, str(file), "--column", "text=review", "--batch-size", "1"]
+            assert main(words) == (0 if answers else 2)
+            printed = capsys.readouterr()
+            assert said in printed.err
+            assert [json.loads(line) for line in printed.out.splitlines()] == answers
 
     pairs = place / "pairs.csv"
     pairs.write_text(
@@ -251,6 +263,7 @@ def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, chan
         (["predict", "bert.keras", "gone.csv"], "predict takes a file, or --text"),
         (["predict", "bert.keras"], "Received: neither"),
         (["predict", "bert.keras", "texts.txt", "--out", "train.csv"], "--out must not exist yet"),
+        (["predict", "bert.keras", "texts.txt", "--out", "gone/x"], "in a directory that exists"),
     ],
 )
 def test_questions_that_cannot_be_are_said_in_one_line(place, capsys, monkeypatch, words, message):
