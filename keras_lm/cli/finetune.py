@@ -15,9 +15,36 @@ _ONLY = {
     "labels_file": LABELLED,
     "problem": ("text_classification",),
     "objective": ("text_embedding",),
+    "vector_loss": ("text_embedding",),
     "class_weights": ("text_classification",),
     "batch_size": _BY_ROWS,
     "tokens_per_batch": _TARGETS,
+}
+# Options that say how another one is done.
+_NEEDS = {
+    "lora_alpha": "lora",
+    "lora_targets": "lora",
+    "temperature": "teacher",
+    "soft": "teacher",
+    "vector_loss": "teacher",
+}
+_WHERE = {"lora": "RANK", "teacher": "MODEL"}
+_COUNTS = (
+    "epochs",
+    "batch_size",
+    "tokens_per_batch",
+    "max_length",
+    "freeze_blocks",
+    "lora",
+    "patience",
+)
+# Above the first number, at most the second.
+_POSITIVE = (0.0, float("inf"), "positive")
+_RANGES = {
+    "learning_rate": _POSITIVE,
+    "layer_decay": (0.0, 1.0, "above 0 and at most 1"),
+    "lora_alpha": _POSITIVE,
+    "temperature": _POSITIVE,
 }
 
 
@@ -54,7 +81,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-length", type=int, help="tokens of a text that are read")
     parser.add_argument("--learning-rate", type=float, help="the highest; default: 5e-5")
+    parser.add_argument(
+        "--layer-decay",
+        type=float,
+        help="each block has so many times the learning rate of the one above; default: 1",
+    )
+    parser.add_argument(
+        "--freeze-embeddings", action="store_true", help="token and position tables do not train"
+    )
+    parser.add_argument(
+        "--freeze-blocks", type=int, metavar="NUMBER", help="so many blocks, the lowest, do not"
+    )
     parser.add_argument("--lora", type=int, metavar="RANK", help="train and save adapters alone")
+    parser.add_argument("--lora-alpha", type=float, help="of their scale; default: RANK")
+    parser.add_argument("--lora-targets", help="what gets adapters; default: query,value")
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="a model fine-tuned for the task, whose answers are learnt beside the labels",
+    )
+    parser.add_argument("--temperature", type=float, help="of both models' answers; default: 2")
+    parser.add_argument("--soft", type=float, help="the teacher's share of the loss; default: 0.5")
+    parser.add_argument(
+        "--vector-loss",
+        choices=("squared_error", "cosine"),
+        help="of embeddings, how far from the teacher's they are; default: squared_error",
+    )
     parser.add_argument("--class-weights", choices=("balanced",), help="rare classes weigh more")
     parser.add_argument(
         "--bad-rows",
@@ -111,12 +163,25 @@ def check(options: argparse.Namespace) -> list[str] | None:
             raise ValueError(
                 f"{_flag(name)} is for {', '.join(tasks)}. Received: --task {options.task}"
             )
-    for name in ("epochs", "batch_size", "tokens_per_batch", "max_length", "lora", "patience"):
+    for name, other in _NEEDS.items():
+        if getattr(options, name) is not None and getattr(options, other) is None:
+            raise ValueError(f"{_flag(name)} needs {_flag(other)} {_WHERE[other]}. Received: none")
+    for name in _COUNTS:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{_flag(name)} must be positive. Received: {value}")
-    if options.learning_rate is not None and not 0 < options.learning_rate < float("inf"):
-        raise ValueError(f"--learning-rate must be positive. Received: {options.learning_rate}")
+    for name, (least, most, rule) in _RANGES.items():
+        value = getattr(options, name)
+        if value is not None and not (least < value < float("inf") and value <= most):
+            raise ValueError(f"{_flag(name)} must be {rule}. Received: {value}")
+    if options.soft is not None and not 0 <= options.soft <= 1:
+        raise ValueError(f"--soft must be in 0 .. 1. Received: {options.soft}")
+    frozen = options.freeze_embeddings or options.freeze_blocks is not None
+    if options.lora is not None and frozen:
+        raise ValueError(
+            "--lora freezes all but the adapters and the head. Received: --freeze-embeddings or "
+            "--freeze-blocks, too"
+        )
     if options.patience is not None and options.validation is None:
         raise ValueError("--patience needs --validation FILE. Received: none")
     if options.monitor is not None and options.patience is None:

@@ -13,11 +13,18 @@ from typing import Any
 import keras
 
 from keras_lm import data, training
-from keras_lm.checkpoints import load, save
+from keras_lm.checkpoints import save
+from keras_lm.cli.model_to_train import (
+    longest_row,
+    say_what_trains,
+    task_of,
+    teacher_of,
+    trained,
+)
 from keras_lm.cli.stopping import stopping
-from keras_lm.cli.task_columns import COLUMNS, LABELLED
+from keras_lm.cli.task_columns import COLUMNS
 from keras_lm.data.table_rows import open_rows
-from keras_lm.tasks import TASKS, Task, evaluate
+from keras_lm.tasks import evaluate
 from keras_lm.tasks.target_task import TargetTask
 from keras_lm.tasks.text_figures import summary_figures, translation_figures
 from keras_lm.training.provenance import data_name
@@ -32,7 +39,15 @@ _COUNTED = {"translation": translation_figures, "summarization": summary_figures
 _SETTINGS = (
     "epochs",
     "max_length",
+    "freeze_embeddings",
+    "freeze_blocks",
+    "layer_decay",
     "lora",
+    "lora_alpha",
+    "lora_targets",
+    "temperature",
+    "soft",
+    "vector_loss",
     "objective",
     "class_weights",
     "patience",
@@ -67,14 +82,14 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
     with _new_directory(pathlib.Path(options.out)) as directory:
         keras.utils.set_random_seed(options.seed)
         with strategy.scope():
-            model = task_of(options)
-        stop = stopping(model, options)
-        if options.lora is not None:
-            model.add_lora(rank=options.lora)
-        train, *validation = [_batches(model, file, options) for file in files]
-        chosen = {} if options.objective is None else {"objective": options.objective}
-        model.compile(learning_rate=options.learning_rate, **chosen)
-        model.fit(
+            teacher = teacher_of(options)
+            model = task_of(options, teacher)
+            longest = longest_row(model, teacher, options.max_length)
+            stop = stopping(model, options)
+            say_what_trains(model, options)
+            learner = trained(model, teacher, options)
+        train, *validation = [_batches(model, file, options, longest) for file in files]
+        learner.fit(
             train,
             epochs=options.epochs,
             validation_data=validation[0] if validation else None,
@@ -92,61 +107,9 @@ def finetune(options: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def task_of(options: argparse.Namespace) -> Any:
-    """Loads a model and gives it the task's head; that of the same task goes on being trained.
-
-    Raises:
-        ValueError: labels are missing or other than those of the head that is there, another
-            problem than its, or a model without tokenizer; or see `keras_lm.load` and the task.
-    """
-    kind = TASKS[options.task]
-    given = {} if options.dtype is None else {"dtype": options.dtype}
-    model: Any = load(options.model, **given)
-    if not isinstance(model, kind):
-        if isinstance(model, Task):
-            beneath = "seq2seq" if issubclass(kind, TargetTask) else "backbone"
-            model = load(options.model, beneath, **given)
-        model = kind(model, **_head(options))
-        model.build()
-    for name in ("labels", "problem"):
-        wanted, own = getattr(options, name), getattr(model, name, None)
-        own = list(own) if isinstance(own, tuple) else own
-        if wanted not in (None, own):
-            raise ValueError(
-                f"The model goes on with the {name} that it has, {own!r:.200}. "
-                f"Received: --{name} {wanted!r:.200}"
-            )
-    model.require_tokenizer("finetune")
-    source = getattr(getattr(model, "companions", None), "source", None)
-    if options.lora is not None and source is None:
-        raise ValueError(
-            "Adapters name the directory of the model beneath: --lora needs one, see keras-lm "
-            f"convert. Received: {options.model}"
-        )
-    if options.max_length is not None and options.max_length > model.max_length:
-        raise ValueError(
-            f"--max-length must be in 1 .. {model.max_length}, the model's. "
-            f"Received: {options.max_length}"
-        )
-    return model
-
-
-def _head(options: argparse.Namespace) -> dict[str, Any]:
-    """The arguments of a new head."""
-    if options.task not in LABELLED:
-        return {}
-    if options.labels is None:
-        raise ValueError(
-            "A new head needs --labels, the names of its classes in their order: a file has no say "
-            "in it. Received: none"
-        )
-    problem = {} if options.problem is None else {"problem": options.problem}
-    return {"labels": options.labels, **problem}
-
-
-def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
+def _batches(model: Any, file: str, options: argparse.Namespace, longest: int) -> Any:
     """The batches of a file; says what was counted, and lists what was left out."""
-    length = options.max_length or min(_LENGTHS.get(options.task, 128), model.max_length)
+    length = options.max_length or min(_LENGTHS.get(options.task, 128), longest)
     common = {"seed": options.seed, **options.columns}
     if options.bad_rows is not None and file == options.train:  # Figures are of whole files.
         common["bad_rows"] = options.bad_rows
@@ -158,7 +121,7 @@ def _batches(model: Any, file: str, options: argparse.Namespace) -> Any:
             model.tokenizer,
             tokens_per_batch=options.tokens_per_batch or _TOKENS_PER_BATCH,
             max_source_length=length,
-            max_target_length=min(_TARGET_LENGTH, model.max_length),
+            max_target_length=min(_TARGET_LENGTH, longest),
             decoder_start=model.start_ids,
             drop_remainder=False,
             **common,
@@ -208,6 +171,9 @@ def _settings(model: Any, options: argparse.Namespace) -> dict[str, Any]:
         size = {"tokens_per_batch": options.tokens_per_batch or _TOKENS_PER_BATCH}
     rate = {"learning_rate": options.learning_rate or model.LEARNING_RATE}
     given = {name: getattr(options, name) for name in _SETTINGS}
+    given["freeze_embeddings"] = options.freeze_embeddings or None
+    if options.teacher is not None:
+        given["teacher"] = pathlib.Path(options.teacher).name
     return {**given, **size, **rate}
 
 

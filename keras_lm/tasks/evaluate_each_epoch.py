@@ -7,12 +7,14 @@ import keras
 
 from keras_lm.data.table_rows import Files, Values
 from keras_lm.tasks.evaluating import evaluate
+from keras_lm.training import Distillation
 
 
 class EvaluateEachEpoch(keras.callbacks.Callback):
     """Asks the model behind each epoch, as `keras_lm.evaluate` does, and adds figures to the logs.
 
-    Callbacks that stand behind it see them, and so does the history:
+    Of a `Distillation` its student is asked. Callbacks that stand behind it see the figures, and so
+    does the history:
 
         best = keras.callbacks.EarlyStopping(
             "val_macro_f1", mode="max", patience=2, restore_best_weights=True
@@ -43,7 +45,7 @@ class EvaluateEachEpoch(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the figures that are numbers."""
         figures = evaluate(
-            self.model,
+            self.model.student if isinstance(self.model, Distillation) else self.model,
             self.files,
             rows=self.rows,
             batch_size=self.batch_size,

@@ -207,6 +207,7 @@ class LanguageModel(
         weighted_metrics: Any = None,
         *,
         learning_rate: Any = None,
+        layer_decay: float | None = None,
         loss_weights: dict[str, float] | None = None,
         label_smoothing: float = 0.0,
         sampled_softmax: int | SampledSoftmax | None = None,
@@ -238,6 +239,8 @@ class LanguageModel(
             weighted_metrics: as Keras takes it.
             learning_rate: of the default optimizer, a float (the peak) or a schedule. None: the
                 peak is `LEARNING_RATE`, 3e-4 for a model that is trained from scratch.
+            layer_decay: of the default optimizer: each block has so many times the rate of the one
+                above, and the embeddings of the lowest, see `AdamW`. None: all have the same.
             loss_weights: factor of each head's loss, by head; where none is given that of
                 `LOSS_WEIGHTS`, for most heads 1.
             label_smoothing: the share of each label that is spread evenly over all classes
@@ -258,11 +261,11 @@ class LanguageModel(
             **kwargs: the rest of what `keras.Model.compile` takes.
 
         Raises:
-            ValueError: both `optimizer` and `learning_rate` are given; there is no head and no
-                loss; `label_smoothing` is outside 0 .. 1, or `sampled_softmax` does not fit the
-                model, or one of them is given beside a loss; the optimizer or the model was made
-                outside the strategy's scope; the optimizer accumulates gradients itself, under a
-                strategy or besides `gradient_accumulation_steps`; a `keras.distribution` is set,
+            ValueError: `optimizer` is given, and `learning_rate` or `layer_decay` too; there is no
+                head and no loss; `label_smoothing` is outside 0 .. 1, or `sampled_softmax` does not
+                fit the model, or one of them is given beside a loss; the optimizer or the model was
+                made outside the strategy's scope; the optimizer accumulates gradients itself, under
+                a strategy or besides `gradient_accumulation_steps`; a `keras.distribution` is set,
                 which does nothing on TensorFlow; `recompute` for a model without blocks.
         """
         self._check_scope("compile")
@@ -278,18 +281,19 @@ class LanguageModel(
             sampled_softmax = SampledSoftmax(sampled_softmax)
         if sampled_softmax is not None:
             check_sampled_softmax(self, sampled_softmax, label_smoothing, loss)
-        if optimizer is not None and learning_rate is not None:
-            raise ValueError(
-                "learning_rate is that of the default optimizer; give it to your own one. "
-                f"Received: optimizer={optimizer!r}, learning_rate={learning_rate!r}"
-            )
+        for name, given in (("learning_rate", learning_rate), ("layer_decay", layer_decay)):
+            if optimizer is not None and given is not None:
+                raise ValueError(
+                    f"{name} is that of the default optimizer; give it to your own one. "
+                    f"Received: optimizer={optimizer!r}, {name}={given!r}"
+                )
         blocks = layers_of(self, TransformerBlock)
         check_recompute(recompute, len(blocks))
         for block in blocks:
             block.recompute = recompute
         with strategy.scope() if strategy else contextlib.nullcontext():
             scale = kwargs.get("auto_scale_loss", True)
-            optimizer = self._make_optimizer(optimizer, learning_rate, scale)
+            optimizer = self._make_optimizer(optimizer, learning_rate, layer_decay, scale)
             if not made_together(self, optimizer):
                 raise ValueError(
                     "Model and optimizer must be made in the scope of the same strategy. "
@@ -338,11 +342,13 @@ class LanguageModel(
         asked = arguments is not None and arguments.values["jit_compile"] is True
         return asked and (strategy_of(self) is not None or self.gradient_accumulation_steps > 1)
 
-    def _make_optimizer(self, optimizer: Any, learning_rate: Any, scale: bool) -> Any:
+    def _make_optimizer(
+        self, optimizer: Any, learning_rate: Any, layer_decay: float | None, scale: bool
+    ) -> Any:
         if optimizer is None:
             rate = self.LEARNING_RATE if learning_rate is None else learning_rate
             rate = Linear(rate) if isinstance(rate, (int, float)) else rate
-            optimizer = AdamW(rate, weight_decay=0.01, global_clipnorm=1.0)
+            optimizer = AdamW(rate, weight_decay=0.01, layer_decay=layer_decay, global_clipnorm=1.0)
         optimizer = keras.optimizers.get(optimizer)
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if scale and self.dtype_policy.name == "mixed_float16" and not scaled:

@@ -168,6 +168,42 @@ def test_adapters_are_trained_saved_alone_and_asked_without_a_warning(place, cap
 
 
 @pytest.mark.slow
+def test_a_part_of_a_model_trains_and_learns_from_a_teacher(place, capsys):
+    common = ["--task", "text_classification", "--train", str(place / "train.csv")]
+    common += ["--column", "text=review", "--learning-rate", "1e-2", "--batch-size", "4"]
+    common += ["--validation", str(place / "train.csv")]
+    labels = ["--labels", "no,yes"]
+    assert finetune(place, "teacher", *common, *labels, "--epochs", "8") == 0
+    words = [*common, "--freeze-embeddings", "--layer-decay", "0.5", "--epochs", "8"]
+    words += ["--teacher", str(place / "teacher"), "--soft", "0.75", "--patience", "8"]
+    assert finetune(place, "student", *words, "--monitor", "accuracy") == 0
+    assert "accuracy  1.0000" in capsys.readouterr().out
+    before, after = load(place / "bert.keras").encoder, load(place / "student").encoder
+    same = [
+        (weight.path.split("/")[-3:], np.array_equal(weight, other))
+        for weight, other in zip(before.weights, after.weights, strict=True)
+    ]
+    assert [equal for path, equal in same if "embedding" in "/".join(path)]
+    for path, equal in same:
+        assert equal == ("embedding" in "/".join(path)), path
+    card = (place / "student" / "README.md").read_text()
+    assert "Distillation, 8 epochs." in card
+    assert "soft 0.75, teacher teacher" in card
+    assert "freeze_embeddings True" in card
+    words = [*common, *labels[:1], "yes,no", "--teacher", str(place / "teacher")]
+    assert finetune(place, "other", *words) == 2
+    assert "must have the same labels, in the same order" in capsys.readouterr().err
+    assert main(["convert", str(place / "bert.keras"), str(place / "beneath")]) == 0
+    words = ["finetune", str(place / "beneath"), *common, *labels, "--layer-decay", "0.5"]
+    words += ["--lora", "2", "--lora-alpha", "8", "--lora-targets", "query, feed_forward_in"]
+    words += ["--verbose", "0", "--epochs", "1"]
+    assert main([*words, "--out", str(place / "few")]) == 0
+    said = json.loads((place / "few" / "adapter_config.json").read_text())
+    assert (said["r"], said["lora_alpha"]) == (2, 8)
+    assert {name.rpartition(".")[2] for name in said["target_modules"]} == {"query", "dense"}
+
+
+@pytest.mark.slow
 def test_two_devices_give_the_weights_of_one(place):
     words = ["--task", "text_classification", "--train", str(place / "train.csv")]
     words += ["--labels", "no,yes", "--column", "text=review", "--batch-size", "6"]
@@ -235,6 +271,14 @@ def test_embeddings_and_answers_come_from_files_too(place, capsys):
         ({"--patience": "1", "--monitor": "f1", "--validation": "@"}, "one of loss, accuracy, mac"),
         ({"--max-length": "11"}, "--max-length must be in 1 .. 10"),
         ({"--lora": "2"}, "--lora needs one"),
+        ({"--lora": "2", "--freeze-blocks": "1"}, "--lora freezes all but the adapters"),
+        ({"--lora-alpha": "2"}, "--lora-alpha needs --lora RANK"),
+        ({"--freeze-blocks": "2"}, "blocks must be in 0 .. 1"),
+        ({"--layer-decay": "1.5"}, "--layer-decay must be above 0 and at most 1"),
+        ({"--freeze-blocks": "1", "--layer-decay": "0.5"}, "layer_decay is for models of blocks"),
+        ({"--soft": "0.5"}, "--soft needs --teacher MODEL"),
+        ({"--teacher": "@bert", "--soft": "2"}, "--soft must be in 0 .. 1"),
+        ({"--teacher": "@bert"}, "--teacher must be fine-tuned for text_classification"),
     ],
 )
 def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, changes, message):
@@ -245,7 +289,8 @@ def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, chan
         "--out": str(tmp_path / "out"),
         **changes,
     }
-    words = {name: words["--train"] if word == "@" else word for name, word in words.items()}
+    there = {"@": words["--train"], "@bert": str(place / "bert.keras")}
+    words = {name: there.get(word, word) for name, word in words.items()}
     given = [part for name, word in words.items() if word is not None for part in (name, word)]
     if "--column" not in changes or "label=" in changes["--column"]:
         given += ["--column", "text=review"]
