@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--return-scores", action="store_true", help="answers come with their log-probabilities"
     )
     parser.add_argument(
+        "--prompt-lookup-num-tokens",
+        type=int,
+        default=0,
+        metavar="N",
+        help="GPT: at most N tokens are proposed in each pass, out of the text before; default: 0",
+    )
+    parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "float16"),
         help="of the weights, which the export computes in; default: the model's",
@@ -55,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         num_beams=options.num_beams,
         stop=options.stop,
         return_scores=options.return_scores,
+        prompt_lookup_num_tokens=options.prompt_lookup_num_tokens,
         dtype=options.dtype,
         about=about,
         extra_files=not options.no_extra_files,

@@ -57,7 +57,13 @@ def write_at(buffer: Tensor, new: Tensor, first: Tensor, counts: Tensor) -> Tens
 
 
 class Proposer(abc.ABC):
-    """Proposes tokens; what it must remember is its cache, any nest of tensors."""
+    """Proposes tokens; what it must remember is its cache, any nest of tensors.
+
+    Attributes:
+        num_tokens: K, how many at most.
+    """
+
+    num_tokens: int
 
     @abc.abstractmethod
     def propose(self, found: Generated, newest: Tensor, cache: Any) -> tuple[Proposal, Any]:
@@ -71,7 +77,7 @@ class Proposer(abc.ABC):
 
     @abc.abstractmethod
     def settle(self, cache: Any, proposal: Proposal, taken: Tensor) -> Any:
-        """Learns how many tokens each row has got, int32 `(R,)`, 0 .. K + 1, 0 if it had ended."""
+        """Learns how many tokens each row has got, int32 `(R,)`; 0 if it had ended."""
 
 
 class LookupState(NamedTuple):
@@ -79,7 +85,7 @@ class LookupState(NamedTuple):
 
     Attributes:
         room: int32 `(R,)`, how many tokens it is proposed next, 1 .. K.
-        rest: int32 `(R,)`, for how many passes it is proposed none before that.
+        rest: int32 `(R,)`, for how many tokens it is proposed none before that.
         pause: int32 `(R,)`, how long it rests if nothing of what it is proposed next is accepted.
     """
 
@@ -96,7 +102,7 @@ class PromptLookup(Proposer):
 
     To read what is refused costs time. So a row is proposed one token more than it accepted the
     last time, or twice as many if that were all; and if it accepted none several times in a row, it
-    is proposed none for 1, 3, 7 and then 15 passes, until it accepts one.
+    is proposed none for the next 1, 3, 7 and then 15 tokens, until it accepts one.
 
     Its cache, of `begin`, is a `LookupState`.
 
@@ -172,7 +178,7 @@ class PromptLookup(Proposer):
         longer_R = tf.where(refused_R, tf.minimum(2 * cache.pause + 1, _LONGEST_REST), 0)
         return LookupState(
             room=tf.where(proposed_R, tf.minimum(room_R, self.num_tokens), cache.room),
-            rest=tf.where(refused_R, cache.pause, tf.maximum(cache.rest - 1, 0)),
+            rest=tf.where(refused_R, cache.pause, tf.maximum(cache.rest - taken, 0)),
             pause=tf.where(proposed_R, longer_R, cache.pause),
         )
 

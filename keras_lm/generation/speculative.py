@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from keras_lm.generation.loop import RUNNING, Decoder, Generated, Reason, keep_shape
+from keras_lm.generation.loop import RUNNING, Decoder, Decoding, Generated, Reason, keep_shape
 from keras_lm.generation.options import Options
 from keras_lm.generation.penalties import penalizes
 from keras_lm.generation.processing import Prompt, processor
@@ -50,6 +50,7 @@ class Speculation(NamedTuple):
         careful: bool `(R,)`, whether the next pass reads no proposals, since logits of the last one
             were not finite. A token that is proposed and never written may have made them so, and
             what is masked is not safe from it: its weight of 0 times infinity is none.
+        idle: int32 scalar, how many tokens are read one by one if no row is proposed any.
     """
 
     newest: Tensor
@@ -58,16 +59,19 @@ class Speculation(NamedTuple):
     proposed: Tensor
     accepted: Tensor
     careful: Tensor
+    idle: Tensor
 
 
 class Speculator:
     """Continues rows until they end, several tokens at a time.
 
-    What a row gets depends on its own logits, options and sequence number, as with `Decoder`.
+    What a row gets depends on its own logits, options and sequence number, as with `Decoder`. Where
+    no row is proposed any token, the decoder takes the next ones, twice as many each time it
+    happens, up to K: to look for proposals in vain costs time, too.
 
     Args:
-        decoder: a `Decoder` of the rows, with a prompt. Its `step` is not called; its
-            `should_stop` is called with T rows for each.
+        decoder: a `Decoder` of the rows, with a prompt, without `make_room`. Its `should_stop` is
+            called with T rows for each.
         read: takes int32 `(R, X)`, tokens that follow what each row has read, and the cache;
             returns float logits `(R, X, V)` of the token behind each, and the cache in the same
             shapes.
@@ -96,7 +100,9 @@ class Speculator:
         none_R = tf.zeros_like(before_R)
         newest_R2 = tf.stack([before_R, decoding.last], 1)
         careful_R = tf.zeros_like(none_R, tf.bool)
-        return Speculation(newest_R2, decoding.found, none_R + 1, none_R, none_R, careful_R)
+        return Speculation(
+            newest_R2, decoding.found, none_R + 1, none_R, none_R, careful_R, tf.constant(1)
+        )
 
     def go_on(self, state: Speculation, cache: Any, drafts: Any) -> tuple[Speculation, Any, Any]:
         """Picks tokens until all rows have ended.
@@ -120,15 +126,57 @@ class Speculator:
         return tf.while_loop(goes_on, turn, (state, cache, drafts), parallel_iterations=1)
 
     def _turn(self, state: Speculation, cache: Any, drafts: Any) -> tuple[Speculation, Any, Any]:
+        proposal, drafts = self.proposer.propose(state.found, state.newest, drafts)
+
+        def several() -> tuple[Speculation, Any, Any]:
+            return self._several(state, proposal, cache, drafts)
+
+        if proposal.token_ids.shape[1] is not None:
+            return several()
+        return tf.cond(
+            tf.shape(proposal.token_ids)[1] > 0,
+            several,
+            lambda: self._one_by_one(state, proposal, cache, drafts),
+        )
+
+    def _one_by_one(
+        self, state: Speculation, proposal: Proposal, cache: Any, drafts: Any
+    ) -> tuple[Speculation, Any, Any]:
+        """Takes some tokens as if there were no proposals."""
+        before, last_R = state.found, state.newest[:, 1]
+        decoding = Decoding(tf.constant(0), last_R, before)
+        decoding, cache = self.decoder.go_on(decoding, cache, state.idle)
+        found = decoding.found
+        ends_R = tf.equal(before.reasons, RUNNING)
+        ends_R &= tf.equal(found.reasons, int(Reason.END_TOKEN))
+        taken_R = found.lengths - before.lengths + tf.cast(ends_R, tf.int32)
+        second_R = tf.gather(
+            found.token_ids, tf.maximum(found.lengths - 2, 0), axis=1, batch_dims=1
+        )
+        second_R = tf.where(taken_R > 1, second_R, last_R)
+        # A row that has ended is stepped along, into the room for proposals.
+        cache = self.rewind(cache, decoding.count - taken_R, tf.constant(True))
+        new = state._replace(
+            newest=tf.stack([second_R, decoding.last], 1),
+            found=found,
+            passes=state.passes + taken_R,
+            careful=tf.zeros_like(state.careful),
+            idle=tf.minimum(2 * state.idle, self.proposer.num_tokens),
+        )
+        return new, cache, self.proposer.settle(drafts, proposal, taken_R)
+
+    def _several(
+        self, state: Speculation, proposal: Proposal, cache: Any, drafts: Any
+    ) -> tuple[Speculation, Any, Any]:
+        """Reads what is proposed, and takes what is accepted and one token more."""
         found, decoder = state.found, self.decoder
-        proposal, drafts = self.proposer.propose(found, state.newest, drafts)
         proposal = proposal._replace(
             token_ids=tf.where(state.careful[:, None], state.newest[:, 1:], proposal.token_ids),
             counts=tf.where(state.careful, 0, proposal.counts),
         )
         read_RT = tf.concat([state.newest[:, 1:], proposal.token_ids], 1)
         length = tf.shape(read_RT)[1]
-        logits_RTV, cache = self._read(read_RT, cache)
+        logits_RTV, cache = self.read(read_RT, cache)
         raw_RTV = tf.cast(logits_RTV, tf.float32)
         vocab_size = raw_RTV.shape[-1]
 
@@ -194,19 +242,10 @@ class Speculator:
             proposed=state.proposed + tf.where(could_R > 0, proposal.counts, 0),
             accepted=state.accepted + tf.minimum(verdict.accepted, taken_R),
             careful=fails_R,
+            idle=tf.constant(1),
         )
         cache = self.rewind(cache, length - taken_R, ~tf.reduce_any(fails_R))
         return new, cache, self.proposer.settle(drafts, proposal, taken_R)
-
-    def _read(self, read_RT: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        """Reads tokens; a single one of each row as one, which models read by a faster way."""
-        if read_RT.shape[1] is not None:
-            return self.read(read_RT, cache)
-        return tf.cond(
-            tf.equal(tf.shape(read_RT)[1], 1),
-            lambda: self.read(tf.ensure_shape(read_RT, [None, 1]), cache),
-            lambda: self.read(read_RT, cache),
-        )
 
     def _judge(
         self, proposal: Proposal, logits_FV: Tensor, place_RT: Tensor, options_F: Options

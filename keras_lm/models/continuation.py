@@ -264,7 +264,13 @@ class Continuation(abc.ABC):
         return self.graph_of(structure.of_graph)(asked.token_ids, asked.lengths, asked.request)
 
     def _decoder(
-        self, structure: Structure, prompt: generation.Prompt, request: Request, room: Tensor
+        self,
+        structure: Structure,
+        prompt: generation.Prompt,
+        request: Request,
+        room: Tensor,
+        *,
+        cache_grows: bool = True,
     ) -> generation.Decoder:
         """Returns what decodes the R rows."""
         copied = copies_of(prompt.lengths, request.copies)
@@ -279,7 +285,7 @@ class Continuation(abc.ABC):
             prompt=generation.Prompt(*map(copied, prompt)),
             rules=structure.rules,
             scores=request.scores,
-            make_room=self.make_room,
+            make_room=self.make_room if cache_grows else None,
         )
 
     def _graph_of(self, structure: Structure) -> Any:

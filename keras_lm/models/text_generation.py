@@ -72,7 +72,9 @@ class TextGenerator(Continuation):
             room=room,
             copies=copies_of(lengths, request.copies),
             known=self._known,
-            make_decoder=lambda prompt: self._decoder(structure, prompt, request, room),
+            make_decoder=lambda prompt: self._decoder(
+                structure, prompt, request, room, cache_grows=False
+            ),
         )
         return answers_of(done.found, done.passes, done.proposed, done.accepted)
 

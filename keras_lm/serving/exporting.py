@@ -16,6 +16,7 @@ from keras_lm.models import ELECTRAPretrainer
 from keras_lm.models.continuation import PLAIN, Structure
 from keras_lm.models.generation_request import as_stops
 from keras_lm.models.prompts import DEFAULT_NEW_TOKENS
+from keras_lm.models.speculation import as_proposals
 from keras_lm.serving.extra_files import write_extra_files
 from keras_lm.serving.recasting import recast
 from keras_lm.serving.signatures import (
@@ -58,6 +59,7 @@ def export(
     rules: generation.Rules | None = None,
     stop: str | Sequence[str] = (),
     return_scores: bool = False,
+    prompt_lookup_num_tokens: int = 0,
     dtype: str | None = None,
     extra_files: bool = True,
     about: str | None = None,
@@ -161,6 +163,9 @@ def export(
             also answer `log_probs` float32 `(B, N)`, the log-probability of each new token in the
             softmax of the model's own logits, that of an end token behind them, then 0; and `score`
             float32 `(B,)`, their sum. A look at every logit of every token.
+        prompt_lookup_num_tokens: of a `GPT`: with how many proposed tokens at most in each pass
+            `serving_default`, `generate` and `generate_ids` answer; 0: none. The answers stay the
+            same, see `keras_lm.generation.PromptLookup`.
         dtype: of the weights in the file, which the export computes in: "float32", "bfloat16" or
             "float16". None: the model's. bfloat16 takes half the space, and is fast where the
             processor multiplies it; what it costs, `keras-lm verify` and `keras-lm evaluate` tell.
@@ -186,6 +191,7 @@ def export(
         "rules": None if rules is None else dataclasses.asdict(rules),
         "stop": as_stops(stop, "prompts", is_text=True),
         "return_scores": return_scores,
+        "prompt_lookup_num_tokens": prompt_lookup_num_tokens,
     }
     if isinstance(model, LanguageModel) and model.has_lora:
         model = model.merge_lora()
@@ -258,6 +264,7 @@ def signatures_of(
     rules: Mapping[str, Any] | None,
     stop: Sequence[str],
     return_scores: bool,
+    prompt_lookup_num_tokens: int,
 ) -> Signatures:
     """The functions that an export consists of, by name.
 
@@ -271,13 +278,16 @@ def signatures_of(
         rules: the fields of `keras_lm.generation.Rules`, as JSON may have them, or None.
         stop: as of `export`.
         return_scores: as of `export`.
+        prompt_lookup_num_tokens: as of `export`.
 
     Raises:
         ValueError: see `export`.
     """
+    lookup = {"prompt_lookup_num_tokens": prompt_lookup_num_tokens}
     structure = Structure(
         num_beams,
         generation.Rules(**(rules or {})),
+        as_proposals(lookup, model, num_beams=1),
         stop=tuple(as_stops(stop, "prompts", is_text=True)),
         scores=return_scores,
     )

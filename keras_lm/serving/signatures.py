@@ -181,11 +181,14 @@ def generation_signatures(
     """Signatures of a causal LM."""
     generator = made_once(TextGenerator, model, tokenizer)
     scorer = made_once(TextScorer, model, tokenizer)
-    alone = structure._replace(num_beams=1)
+    whole = structure._replace(num_beams=1)
+    # Beams take no proposals, and what is taken in chunks is read token by token.
+    structure = structure._replace(proposals=None)
+    alone = whole._replace(proposals=None)
 
     @tf.function(autograph=False, input_signature=[rows("string", "prompt")])
     def complete(prompt: Tensor) -> dict[str, Tensor]:
-        return generator.answer_text(prompt, greedy(prompt, max_new_tokens), alone)
+        return generator.answer_text(prompt, greedy(prompt, max_new_tokens), whole)
 
     @tf.function(autograph=False, input_signature=ids())
     def score_ids(token_ids: Tensor, lengths: Tensor) -> dict[str, Tensor]:
@@ -204,8 +207,8 @@ def generation_signatures(
 
     return {
         "serving_default": complete,
-        "generate": with_options(generator.answer_text, [rows("string", "prompt")], alone),
-        "generate_ids": with_options(generator.answer_ids, ids(), alone),
+        "generate": with_options(generator.answer_text, [rows("string", "prompt")], whole),
+        "generate_ids": with_options(generator.answer_ids, ids(), whole),
         "score": scorer.score,
         "score_ids": score_ids,
         "detokenize": detokenize,

@@ -11,6 +11,7 @@ from ask_in_a_process import PROMPTS
 from keras_lm import export
 from keras_lm.generation import greedy_options
 from keras_lm.models.continuation import Structure
+from keras_lm.models.speculation import Proposals
 from keras_lm.serving.signatures import generation_signatures, text_to_text_signatures
 
 NEW = 12
@@ -66,6 +67,36 @@ def test_answers_end_at_a_stop_and_come_with_scores(model):
     streamed = [b"".join(row).decode() for row in np.stack(pieces, 1)]
     assert streamed == kept
     assert [text.decode() for text in state[answer].numpy()] == kept
+
+
+@pytest.mark.parametrize("structure", [Structure(), Structure(stop=("e",), scores=True)])
+def test_proposals_change_no_answer(gpt, structure):
+    whole = structure._replace(proposals=Proposals(3))
+    plain, proposing = (
+        generation_signatures(gpt, gpt.tokenizer, NEW, of) for of in (structure, whole)
+    )
+    expected, found = asked(plain["generate"]), asked(proposing["generate"])
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        if value.dtype == tf.float32:
+            np.testing.assert_allclose(found[name], value, atol=1e-4)
+        else:
+            np.testing.assert_array_equal(found[name], value)
+    kinds = {node.op for node in nodes_of(proposing["generate"])}
+    assert "Cumprod" in kinds  # that looks for what stood before
+    assert "Cumprod" not in {node.op for node in nodes_of(plain["generate"])}
+
+
+def nodes_of(function):
+    definition = function.get_concrete_function().graph.as_graph_def()
+    return [*definition.node, *(node for f in definition.library.function for node in f.node_def)]
+
+
+def test_proposals_are_for_a_gpt(bert, transformer, tmp_path):
+    for model in (bert, transformer):
+        with pytest.raises(ValueError, match=r"prompt_lookup_num_tokens is for a GPT\. Received"):
+            export(model, tmp_path / "m", prompt_lookup_num_tokens=2)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_model_that_generates_nothing_takes_no_stop(bert, gpt, tmp_path):
