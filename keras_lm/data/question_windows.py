@@ -87,7 +87,7 @@ class QuestionRows(NamedTuple):
     dropped: list[str]
 
 
-class _Words(NamedTuple):
+class Words(NamedTuple):
     """The tokens of a text and its words; see `WordTokens`."""
 
     ids: np.ndarray
@@ -130,7 +130,7 @@ def question_rows(
     before = np.array([tokenizer.cls_id][: shape.before], dtype)
     between = np.array([tokenizer.sep_id] * shape.between, dtype)
     behind = np.array([tokenizer.sep_id], dtype)
-    words = _words([*(q.question for q in questions), *(q.context for q in questions)], tokenizer)
+    words = words_of([*(q.question for q in questions), *(q.context for q in questions)], tokenizer)
     flat: list[np.ndarray] = []
     lengths, firsts, starts, ends, cut = [], [], [], [], []
     bad = BadRows(bad_rows)
@@ -167,7 +167,7 @@ def question_rows(
     return QuestionRows(rows, np.array(starts, np.int32), np.array(ends, np.int32), bad.dropped)
 
 
-def _span(question: Question, context: _Words, room: int, step: int) -> tuple[int, int]:
+def _span(question: Question, context: Words, room: int, step: int) -> tuple[int, int]:
     answer = question.answers[0]
     span = context.span(answer.start, answer.start + len(answer.text))
     if span is None:
@@ -187,14 +187,19 @@ def _span(question: Question, context: _Words, room: int, step: int) -> tuple[in
     return span
 
 
-def _words(texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, _Words]:
-    """The tokens of each different text, by the graph that `predict` and exports have."""
-    found: dict[str, _Words] = {}
+def words_of(texts: Sequence[str], tokenizer: Tokenizer) -> dict[str, Words]:
+    """The tokens of each different text, by the graph that `predict` and exports have.
+
+    Args:
+        texts: any.
+        tokenizer: of the model.
+    """
+    found: dict[str, Words] = {}
     different = list(dict.fromkeys(texts))
     for begin in range(0, len(different), _TEXTS_AT_ONCE):
         chunk = different[begin : begin + _TEXTS_AT_ONCE]
         parts = tokenizer.tokenize_words(chunk)
         columns = [(part.values.numpy(), part.row_splits.numpy()) for part in parts]
         for i, text in enumerate(chunk):
-            found[text] = _Words(*(values[splits[i] : splits[i + 1]] for values, splits in columns))
+            found[text] = Words(*(values[splits[i] : splits[i + 1]] for values, splits in columns))
     return found

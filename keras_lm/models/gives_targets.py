@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_lm.layers import DecoderCache, StartCache
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.explanations.source_attributions import source_attributions
 from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.pair_scoring import PairScorer, score_pairs
@@ -230,3 +231,53 @@ class GivesTargets(LanguageModel):
         self.require_head("score()", "seq2seq")
         scorer = made_once(PairScorer, self, self.require_tokenizer("score()"))
         return score_pairs(scorer, sources, targets, batch_size)
+
+    def write(self, sources: list[str]) -> list[str]:
+        """Gives the target of each source, as the model answers when nobody says how."""
+        return self.generate(sources)
+
+    def attributions(
+        self,
+        sources: str | Sequence[str],
+        target: str | Sequence[str | None] | None = None,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        output: str = "log_probability",
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token of a source moved its target, by integrated gradients.
+
+        Source: Sundararajan et al. 2017, arXiv:1703.01365, section 3; see
+        `keras_lm.models.explanations.source_attributions`.
+
+        Args:
+            sources: a text, or several.
+            target: the text whose probability is explained, or a list with one for each source.
+                None: what the model writes: of a task what `predict` answers, else what `generate`
+                gives.
+            steps: gradients that are computed of each source.
+            baseline: see `keras_lm.TextClassifier.attributions`.
+            output: `"log_probability"`, that of `score`: the sum over the target's tokens and the
+                one that ends it; or `"probability"`, of all together.
+            batch_size: points of the line that are computed at once. None: 32.
+
+        Returns:
+            `keras_lm.models.explanations.attribution.Attribution`, whose tokens are those of the
+            source; of several sources a list of them.
+
+        Raises:
+            ValueError: no tokenizer; no source; a target without a token, or longer than the model;
+                an unknown baseline or output; a number that is not positive.
+        """
+        self.require_head("attributions()", "seq2seq")
+        return source_attributions(
+            self,
+            sources,
+            target,
+            self.write,
+            steps=steps,
+            baseline=baseline,
+            output=output,
+            batch_size=batch_size,
+        )

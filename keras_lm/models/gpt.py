@@ -18,6 +18,7 @@ from keras_lm.layers import DecoderCache, StartCache, TextEmbedding, Transformer
 from keras_lm.layers.building import build_once
 from keras_lm.layers.rows import as_before, flat_rows
 from keras_lm.models.explanations.attention_scores import ShowsAttention
+from keras_lm.models.explanations.prompt_attributions import prompt_attributions
 from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
 from keras_lm.models.prompts import generate, stream
@@ -320,4 +321,50 @@ class GPT(ShowsAttention, LanguageModel):
         scorer = made_once(TextScorer, self, self.require_tokenizer("score()"))
         return score_texts(
             self, scorer, [texts] if isinstance(texts, (str, bytes)) else list(texts), batch_size
+        )
+
+    def attributions(
+        self,
+        prompts: str | Sequence[str],
+        target: str | Sequence[str | None] | None = None,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        output: str = "log_probability",
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token of a prompt moved what follows, by integrated gradients.
+
+        Source: Sundararajan et al. 2017, arXiv:1703.01365, section 3; see
+        `keras_lm.models.explanations.prompt_attributions`.
+
+        Args:
+            prompts: a text, or several; read as `generate` reads them.
+            target: the text behind the prompt whose probability is explained, such as `" Paris"`,
+                or a list with one for each prompt. It is tokenized by itself. None: the likeliest
+                next token.
+            steps: gradients that are computed of each prompt.
+            baseline: see `keras_lm.TextClassifier.attributions`.
+            output: `"log_probability"`, the sum over the target's tokens of the natural logarithm
+                of what each had behind those before it; or `"probability"`, of all together.
+            batch_size: points of the line that are computed at once. None: 32.
+
+        Returns:
+            `keras_lm.models.explanations.attribution.Attribution`, whose tokens are those of the
+            prompt; of several prompts a list of them.
+
+        Raises:
+            ValueError: no tokenizer; no prompt, or one without a token; a target without a token;
+                both together longer than `max_length`; an unknown baseline or output; a number that
+                is not positive.
+        """
+        self.require_head("attributions()", "causal_lm")
+        return prompt_attributions(
+            self,
+            prompts,
+            target,
+            steps=steps,
+            baseline=baseline,
+            output=output,
+            batch_size=batch_size,
         )

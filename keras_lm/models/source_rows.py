@@ -43,16 +43,21 @@ class SourceRows:
         """
         limit = BYTES_PER_TOKEN * self.max_length
         ids = self.tokenizer.tokenize(tf.strings.substr(text, 0, limit))
-        packed = pack(
-            ids,
-            None,
-            max_length=self.max_length,
-            start_id=self.start_id,
-            separator_id=self.closing_id,
-            pad_id=0,
-        )
+        packed = self.pack(ids, max_length=self.max_length)
         lengths_B = tf.reduce_sum(tf.cast(packed["padding_mask"], "int32"), 1)
         special = 1 if self.start_id is None else 2
         cut_B = (tf.strings.length(text) > limit) | (ids.row_lengths() > self.max_length - special)
         width = tf.reduce_max(tf.concat([lengths_B, [1]], 0))
         return packed["token_ids"][:, :width], lengths_B, cut_B
+
+    def pack(self, ids: Tensor, *, max_length: int) -> dict[str, Tensor]:
+        """Makes rows of ids, padded with 0; see `keras_lm.tokenizers.packing.pack`."""
+        return pack(
+            ids,
+            None,
+            max_length=max_length,
+            start_id=self.start_id,
+            separator_id=self.closing_id,
+            pad_id=0,
+            segments=False,
+        )

@@ -1,31 +1,31 @@
-"""By how much each token of a text moved an answer: integrated gradients of its embeddings.
+"""By how much each token of a text moved a class: of a text, or of a token.
 
-Source: Sundararajan, Taly and Yan 2017, arXiv:1703.01365, sections 3 and 4. The line goes from the
-embeddings of a text of which every token is replaced, special tokens that were added apart, to
-those of the text; positions and segments are the text's at both ends.
-
-S points of the line, T length, D width of the token table, C classes.
+See `keras_lm.models.explanations.attributing`. S points of the line, T length, D width of the token
+table, C classes.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_lm.models.explanations.attention_scores import has_segments
+from keras_lm.models.explanations.attributing import (
+    How,
+    each,
+    explained,
+    for_each,
+    how_asked,
+    moved_along,
+    texts_to_explain,
+)
 from keras_lm.models.explanations.attribution import Attribution
 from keras_lm.models.explanations.text_tokens import TokenRow, token_row
-from keras_lm.models.given_texts import as_texts
 from keras_lm.models.interface import graph, made_once
-from keras_lm.tasks.asking import BATCH_SIZE
-from keras_lm.tasks.integrated_gradients import gradients_along, integrate
 
 Tensor = Any
 
-BASELINES = ("pad", "mask", "unk", "zeros")
 OUTPUTS = ("probability", "logit")
-_ZEROS = -1  # in the place of an id
 
 
 def attributions(
@@ -54,59 +54,32 @@ def attributions(
     Raises:
         ValueError: see there.
     """
-    read = as_texts(texts)
-    if read is None:
-        raise ValueError(f"attributions() takes texts. Received: {texts!r:.80}")
-    columns, single = read
+    columns, single = texts_to_explain(texts)
     if places is not None and len(columns) > 1:
         raise ValueError("Words are classified in texts, not in pairs. Received: pairs")
-    for name, value in (("steps", steps), ("batch_size", batch_size)):
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
-    if output not in OUTPUTS:
-        raise ValueError(f"output must be of {', '.join(OUTPUTS)}. Received: output={output!r}")
     tokenizer = model.require_tokenizer("attributions()")
-    replaced = _baseline_id(tokenizer, baseline)
+    how = how_asked(
+        tokenizer,
+        steps=steps,
+        baseline=baseline,
+        output=output,
+        outputs=OUTPUTS,
+        batch_size=batch_size,
+    )
+    if getattr(model, "problem", None) == "regression":
+        how = how._replace(measure="number")
     number = len(columns[0])
-    labels = [_label_id(model, value) for value in _each("target", target, number, single)]
-    characters = [None] * number if places is None else _each("at", places, number, single)
+    labels = [_label_id(model, value) for value in each("target", target, number, single)]
+    characters = [None] * number if places is None else each("at", places, number, single)
     rows = [
-        token_row(tokenizer, list(text), model.max_length) for text in zip(*columns, strict=True)
+        # What classifies words reads special tokens in texts as text.
+        token_row(tokenizer, list(text), model.max_length, parse=places is None)
+        for text in zip(*columns, strict=True)
     ]
     at = [_token_at(*pair) for pair in zip(rows, characters, strict=True)]
-    asked = made_once(_Gradients, model, tokenizer)
-    size = BATCH_SIZE if batch_size is None else batch_size
-    found = [
-        asked(row, label, place, replaced, output == "probability", steps, size)
-        for row, label, place in zip(rows, labels, at, strict=True)
-    ]
+    asked = made_once(_ClassGradients, model, tokenizer)
+    found = [asked(*values, how) for values in zip(rows, labels, at, strict=True)]
     return found[0] if single else found
-
-
-def _each(name: str, values: Any, number: int, single: bool) -> list[Any]:
-    if single or values is None or isinstance(values, str):
-        return [values] * number
-    if not isinstance(values, Sequence) or len(values) != number:
-        raise ValueError(
-            f"{name} must be one for each of the {number} texts. Received: {name}={values!r:.80}"
-        )
-    return list(values)
-
-
-def _baseline_id(tokenizer: Any, baseline: str | None) -> int:
-    if baseline is None:
-        baseline = "zeros" if tokenizer.pad_id is None else "pad"
-    known = [
-        name
-        for name in BASELINES
-        if name == "zeros" or getattr(tokenizer, f"{name}_id") is not None
-    ]
-    if baseline not in known:
-        raise ValueError(
-            f"baseline must be, for this tokenizer, of {', '.join(known)}. "
-            f"Received: baseline={baseline!r}"
-        )
-    return _ZEROS if baseline == "zeros" else getattr(tokenizer, f"{baseline}_id")
 
 
 def _label_id(model: Any, label: Any) -> int | None:
@@ -136,7 +109,7 @@ def _token_at(row: TokenRow, character: int | None) -> int:
     )
 
 
-class _Gradients:
+class _ClassGradients:
     """The gradients of a task, in a graph."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -145,55 +118,27 @@ class _Gradients:
         flag, points = tf.TensorSpec([], "bool"), tf.TensorSpec([None], "float32")
         row = {"token_ids": ids, "segment_ids": ids}
         self.logits = graph(self._logits_of_text, row, one)
-        self.along = graph(self._along, row, ids, one, one, flag, points, points)
+        self.along = graph(self._along, row, one, one, flag, ids, points, points)
 
-    def __call__(
-        self,
-        row: TokenRow,
-        label: int | None,
-        place: int,
-        replaced: int,
-        is_probability: bool,
-        steps: int,
-        batch_size: int,
-    ) -> Attribution:
-        inputs = {
-            "token_ids": tf.constant(row.token_ids),
-            "segment_ids": tf.constant(row.segment_ids),
-        }
-        at = tf.constant(place)
+    def __call__(self, row: TokenRow, label: int | None, place: int, how: How) -> Attribution:
+        inputs, at = tensors_of(row), tf.constant(place)
         if label is None:
             label = int(np.argmax(self.logits(inputs, at).numpy()))
-        added_T = np.array([token.part < 0 for token in row.tokens])
-        baseline_T = tf.constant(np.where(added_T, row.token_ids, replaced).astype("int32"))
-        fixed = inputs, baseline_T, at, tf.constant(label), tf.constant(is_probability)
-        found = integrate(lambda at_S, by_S: self.along(*fixed, at_S, by_S), steps, batch_size)
-        difference = found.output - found.baseline_output
-        return Attribution(
-            row.texts,
-            row.tokens,
-            found.attributions.astype("float32"),
-            self.model.labels[label],
-            found.output,
-            found.baseline_output,
-            float(found.attributions.sum() - difference),
-            row.cut,
+        fixed = inputs, at, tf.constant(label), how.is_probability
+        return explained(
+            row, self.model.labels[label], how, lambda *line: self.along(*fixed, *line)
         )
 
     def _along(
         self,
         row: dict[str, Tensor],
-        baseline_ids: Tensor,
         place: Tensor,
         label: Tensor,
         is_probability: Tensor,
+        baseline_ids: Tensor,
         at: Tensor,
         by: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        table_VD = tf.convert_to_tensor(self.stack.embedding.tokens.embeddings)
-        kept_T1 = tf.cast(baseline_ids != _ZEROS, table_VD.dtype)[:, None]
-        start_TD = tf.gather(table_VD, tf.maximum(baseline_ids, 0)) * kept_T1
-        end_TD = tf.gather(table_VD, row["token_ids"])
         problem = getattr(self.model, "problem", "single_label")
 
         def outputs(points_STD: Tensor) -> Tensor:
@@ -203,23 +148,40 @@ class _Gradients:
                 logits_SC = tf.where(is_probability, scale(logits_SC), logits_SC)
             return tf.gather(logits_SC, label, axis=1)
 
-        moved_TD, outputs_S = gradients_along(
-            outputs, start_TD, end_TD, tf.cast(at, table_VD.dtype), tf.cast(by, table_VD.dtype)
-        )
-        return tf.reduce_sum(moved_TD, axis=1), outputs_S
+        return moved_along(token_table(self.stack), row["token_ids"], baseline_ids, outputs, at, by)
 
     def _logits_of_text(self, row: dict[str, Tensor], place: Tensor) -> Tensor:
-        table_VD = tf.convert_to_tensor(self.stack.embedding.tokens.embeddings)
-        return self._logits(row, place, tf.gather(table_VD, row["token_ids"])[None])[0]
+        points_STD = tf.gather(token_table(self.stack), row["token_ids"])[None]
+        return self._logits(row, place, points_STD)[0]
 
     def _logits(self, row: dict[str, Tensor], place: Tensor, points_STD: Tensor) -> Tensor:
         """The logits at points of the line, float32 `(S, C)`."""
-        size = [tf.shape(points_STD)[0], 1]
-        inputs = {
-            "token_ids": tf.tile(row["token_ids"][None], size),
-            "token_embeddings": points_STD,
-        }
-        if has_segments(self.stack):
-            inputs["segment_ids"] = tf.tile(row["segment_ids"][None], size)
-        logits = self.model(inputs, training=False)
+        logits = self.model(inputs_at(self.stack, row, points_STD), training=False)
         return logits if logits.shape.rank == 2 else tf.gather(logits, place, axis=1)
+
+
+def tensors_of(row: TokenRow) -> dict[str, Tensor]:
+    """Gives `token_ids` and `segment_ids` of a row, int32 `(T,)` each."""
+    return {
+        "token_ids": tf.constant(row.token_ids),
+        "segment_ids": tf.constant(row.segment_ids),
+    }
+
+
+def token_table(stack: Any) -> Tensor:
+    """Gives the token table of an encoder or a decoder, float `(V, D)`."""
+    return tf.convert_to_tensor(stack.embedding.tokens.embeddings)
+
+
+def inputs_at(stack: Any, row: dict[str, Tensor], points: Tensor) -> dict[str, Tensor]:
+    """Gives what a task reads at points of the line, float `(S, T, D)`.
+
+    Args:
+        stack: the first of the task's, which the points go into.
+        row: see `tensors_of`.
+        points: embeddings.
+    """
+    inputs = {"token_ids": for_each(row["token_ids"], points), "token_embeddings": points}
+    if has_segments(stack):
+        inputs["segment_ids"] = for_each(row["segment_ids"], points)
+    return inputs

@@ -14,7 +14,9 @@ import tensorflow as tf
 from keras_lm.data.question_windows import LONGEST_QUESTION, STRIDE
 from keras_lm.layers.attention import MASKED
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.explanations.attributing import texts_to_explain
 from keras_lm.models.interface import made_once
+from keras_lm.tasks.answer_attributions import answer_attributions
 from keras_lm.tasks.asking import answers
 from keras_lm.tasks.labels import check_classes
 from keras_lm.tasks.task import Task
@@ -182,28 +184,13 @@ class QuestionAnswering(Task):
         Raises:
             ValueError: one of both is missing, empty, or there are not as many of them.
         """
-        if (question is None) != (context is None) or (x is None) == (question is None):
-            raise ValueError(
-                "predict() takes data, pairs, or both question= and context=. Received: "
-                f"{x!r:.80}, question={question!r:.80}, context={context!r:.80}"
-            )
-        if x is None:
-            x = _pairs(question, context)
-        return super().predict(x, *args, **kwargs)
+        return super().predict(_pairs("predict", x, question, context), *args, **kwargs)
 
     def predict_texts(
         self, texts: list[list[Any]], single: bool, *, batch_size: int | None, verbose: Any
     ) -> FoundAnswers:
         """Answers questions; see `predict`."""
-        if len(texts) < 2:
-            raise ValueError(
-                "A question is asked of a context: give pairs, or question= and context=. "
-                f"Received: {texts[0][0]!r:.80} alone"
-            )
-        for name, side in zip(("question", "context"), texts, strict=True):
-            for place, text in enumerate(side):
-                if not text.strip():
-                    raise ValueError(f"A {name} must not be empty. Received: {text!r} at {place}")
+        _check_pairs(texts)
         found = answers(self.asked(), texts, batch_size, verbose)
         given = [
             Answer(
@@ -216,6 +203,59 @@ class QuestionAnswering(Task):
         ]
         cut = np.array([answer["status"] != 0 for answer in found])
         return FoundAnswers(given[0], bool(cut[0])) if single else FoundAnswers(given, cut)
+
+    def attributions(
+        self,
+        texts: Any = None,
+        at: Any = None,
+        *,
+        question: str | Sequence[str] | None = None,
+        context: str | Sequence[str] | None = None,
+        steps: int = 50,
+        baseline: str | None = None,
+        output: str = "probability",
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token of question and context moved an answer.
+
+        By integrated gradients, see `TextClassifier.attributions`. A long context is read in
+        windows; the one that holds the answer is explained, as if it were the context: its tokens
+        are the tokens of the result. Of no answer it is the window that speaks most against it.
+
+        Args:
+            texts: a question and a context as a tuple, or a list of such pairs.
+            at: where the answer begins, and the place behind its last character, as an `Answer` has
+                them: (-1, -1) for no answer; of several questions a list with one for each. Where
+                it cuts words they are taken whole. None: what `predict` answers.
+            question: in place of pairs: a question, or several.
+            context: the text, or one for each question.
+            steps: see `TextClassifier.attributions`.
+            baseline: see there.
+            output: `"probability"`, the `score` of an `Answer`: among all answers that are allowed
+                in the window, and none; or `"logit"`, the sum of the logits of beginning and end.
+            batch_size: see `TextClassifier.attributions`.
+
+        Returns:
+            `Attribution`, whose target is the answer's text, or "no answer"; of several questions a
+            list of them.
+
+        Raises:
+            ValueError: see `predict` and `TextClassifier.attributions`; or `at` is no answer that
+                the model could give: it has no word, more than `max_answer_length` tokens, or lies
+                where no window holds it.
+        """
+        columns, single = texts_to_explain(_pairs("attributions", texts, question, context))
+        _check_pairs(columns)
+        return answer_attributions(
+            self,
+            columns,
+            single,
+            at,
+            steps=steps,
+            baseline=baseline,
+            output=output,
+            batch_size=batch_size,
+        )
 
     def asked(self) -> Callable[..., Any]:
         """Returns the graph that answers questions; see `TextAnswers`.
@@ -240,8 +280,34 @@ def _check_threshold(value: Any) -> None:
         )
 
 
-def _pairs(question: Any, context: Any) -> Any:
-    """A pair, or a list of pairs; one context may serve several questions."""
+def _check_pairs(texts: list[list[Any]]) -> None:
+    if len(texts) < 2:
+        raise ValueError(
+            "A question is asked of a context: give pairs, or question= and context=. "
+            f"Received: {texts[0][0]!r:.80} alone"
+        )
+    for name, side in zip(("question", "context"), texts, strict=True):
+        for place, text in enumerate(side):
+            if not text.strip():
+                raise ValueError(f"A {name} must not be empty. Received: {text!r} at {place}")
+
+
+def _pairs(method: str, x: Any, question: Any, context: Any) -> Any:
+    """What was given; or of both names a pair, or pairs: one context may serve several questions.
+
+    Args:
+        method: what was called.
+        x: its first argument.
+        question: in place of it.
+        context: in place of it.
+    """
+    if (question is None) != (context is None) or (x is None) == (question is None):
+        raise ValueError(
+            f"{method}() takes data, pairs, or both question= and context=. Received: "
+            f"{x!r:.80}, question={question!r:.80}, context={context!r:.80}"
+        )
+    if x is not None:
+        return x
     if isinstance(question, str | bytes):
         if not isinstance(context, str | bytes):
             raise ValueError(

@@ -165,6 +165,10 @@ class TargetTask(GivesTargets, Task):
         cut = np.array([cut_of(answer) for answer in found])
         return Targets(targets[0], bool(cut[0])) if single else Targets(targets, cut)
 
+    def write(self, sources: list[str]) -> list[str]:
+        """Gives what `predict` answers to each source."""
+        return self.predict(sources, verbose=0).texts
+
     def asked(self) -> Callable[..., Any]:
         """Returns the graph that answers texts.
 

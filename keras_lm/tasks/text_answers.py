@@ -21,7 +21,7 @@ Tensor = Any
 _WINDOWS_AT_ONCE = 32  # bounds the memory of the model, whatever the batch
 
 
-class _Windows(NamedTuple):
+class Windows(NamedTuple):
     """The parts of contexts.
 
     Attributes:
@@ -88,10 +88,10 @@ class TextAnswers:
         words = self.tokenizer.tokenize_words(context_B)
         cut_B |= asked.row_lengths() > self.shape.longest_question
         asked = asked[:, : self.shape.longest_question]
-        windows, too_long_B = self._cut(asked, words.ids)
+        windows, too_long_B = self.windows_of(asked, words.ids)
         cut_B |= too_long_B
 
-        start_WT, end_WT = self._logits(asked, words.ids, windows)
+        start_WT, end_WT = self.logits(asked, words.ids, windows)
         null_W = start_WT[:, 0] + end_WT[:, 0]
         span_WTL = self._spans(start_WT, end_WT, words, windows)
         width = tf.shape(start_WT)[1]
@@ -155,7 +155,7 @@ class TextAnswers:
         of_context_BT = (before_BT >= self.shape.between) & inputs["padding_mask"] & ~is_sep_BT
         start_BT, end_BT = (tf.where(of_context_BT, logits[s], MASKED) for s in ("start", "end"))
         longest = self.model.max_answer_length
-        flat_BS = tf.reshape(self._sums(start_BT, end_BT), [tf.size(lengths), -1])
+        flat_BS = tf.reshape(self.sums(start_BT, end_BT), [tf.size(lengths), -1])
         # One more, so that a row without a token has a maximum, too.
         flat_BS = tf.pad(flat_BS, [[0, 0], [0, 1]], constant_values=2 * MASKED)
         place_B = tf.argmax(flat_BS, axis=1, output_type="int32")
@@ -172,7 +172,7 @@ class TextAnswers:
             "status": CUT * tf.cast(cut_B, "int32"),
         }
 
-    def _cut(self, asked: Tensor, ids: Tensor) -> tuple[_Windows, Tensor]:
+    def windows_of(self, asked: Tensor, ids: Tensor) -> tuple[Windows, Tensor]:
         """Cuts contexts into windows; bool `(B,)`, whether one has more than are read."""
         first_B = self.shape.before + tf.cast(asked.row_lengths(), "int32") + self.shape.between
         room_B = self.shape.max_length - first_B - self.shape.behind
@@ -189,7 +189,7 @@ class TextAnswers:
         middle_W = (2 * begin_W + step_W + room_W) // 2
         is_last_W = number_W == tf.gather(number_B, row_W) - 1
         return (
-            _Windows(
+            Windows(
                 row=row_W,
                 begin=begin_W,
                 size=tf.minimum(room_W, tf.gather(length_B, row_W) - begin_W),
@@ -201,7 +201,7 @@ class TextAnswers:
             wanted_B > number_B,
         )
 
-    def _logits(self, asked: Tensor, ids: Tensor, windows: _Windows) -> tuple[Tensor, Tensor]:
+    def logits(self, asked: Tensor, ids: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
         """The logits of both places, float32 `(W, T)` each, so many windows at a time."""
         begin_W = tf.cast(tf.gather(ids.row_starts(), windows.row), "int32") + windows.begin
         parts = tf.ragged.range(begin_W, begin_W + windows.size)
@@ -226,7 +226,7 @@ class TextAnswers:
         shape = tf.shape(inputs["token_ids"])
         return tf.reshape(starts.concat(), shape), tf.reshape(ends.concat(), shape)
 
-    def _spans(self, start_WT: Tensor, end_WT: Tensor, words: Any, windows: _Windows) -> Tensor:
+    def _spans(self, start_WT: Tensor, end_WT: Tensor, words: Any, windows: Windows) -> Tensor:
         """The logits of all answers that are allowed, float32 `(W, T, L)`: by place and length."""
         place_T = tf.range(tf.shape(start_WT)[1])
         token_WT = place_T - windows.first[:, None] + windows.begin[:, None]
@@ -245,9 +245,9 @@ class TextAnswers:
         ends_WT = inside_WT & (is_last_WT | tf.gather(begins_N, next_WT))
         start_WT = tf.where(begins_WT & own_WT, start_WT, MASKED)
         end_WT = tf.where(ends_WT, end_WT, MASKED)
-        return self._sums(start_WT, end_WT)
+        return self.sums(start_WT, end_WT)
 
-    def _sums(self, start_WT: Tensor, end_WT: Tensor) -> Tensor:
+    def sums(self, start_WT: Tensor, end_WT: Tensor) -> Tensor:
         """The logits of answers by place and length, float32 `(W, T, L)`."""
         longest = self.model.max_answer_length
         padded = tf.pad(end_WT, [[0, 0], [0, longest - 1]], constant_values=MASKED)

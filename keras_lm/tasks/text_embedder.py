@@ -15,6 +15,7 @@ from keras_lm.data.similar_texts import OBJECTIVES
 from keras_lm.layers.inputs import as_inputs
 from keras_lm.models.interface import made_once
 from keras_lm.tasks.asking import answers
+from keras_lm.tasks.embedding_attributions import embedding_attributions
 from keras_lm.tasks.keyed_vectors import check_keys, write_word2vec
 from keras_lm.tasks.similarity_losses import (
     EmbeddingAccuracy,
@@ -250,6 +251,39 @@ class TextEmbedder(Task):
             side / np.maximum(np.linalg.norm(side, axis=1, keepdims=True), 1e-12) for side in sides
         )
         return first @ second.T
+
+    def attributions(
+        self,
+        texts: Any,
+        other: Any,
+        *,
+        steps: int = 50,
+        baseline: str | None = None,
+        batch_size: int | None = None,
+    ) -> Any:
+        """Says by how much each token of a text moved its cosine with another text.
+
+        By integrated gradients, see `TextClassifier.attributions`. The other one is not explained:
+        ask the other way round for that.
+
+        Args:
+            texts: a string, or a list of strings.
+            other: what the text is compared with: a string, or a vector `(D,)`; one for all, or a
+                list with one for each.
+            steps: see `TextClassifier.attributions`.
+            baseline: see there.
+            batch_size: see there.
+
+        Returns:
+            `Attribution`, whose target is the other text, or "vector"; of several texts a list of
+            them.
+
+        Raises:
+            ValueError: see `TextClassifier.attributions`; or `other` is neither.
+        """
+        return embedding_attributions(
+            self, texts, other, steps=steps, baseline=baseline, batch_size=batch_size
+        )
 
     def save_word2vec(
         self,

@@ -1,4 +1,4 @@
-"""What moved an answer, token by token. `keras_lm.tasks.attributions` computes it."""
+"""What moved an answer, token by token. `keras_lm.models.explanations.attributing` computes it."""
 
 from typing import Any, NamedTuple
 
@@ -14,12 +14,15 @@ class Attribution(NamedTuple):
         tokens: T times a `TextToken`, special tokens included.
         scores: float32 `(T,)`: above 0 the token speaks for the target, below against it. Those of
             special tokens that were added are 0.
-        target: name of the label.
-        output: what the model says of the target: its probability, its logit, or a number.
+        target: what is explained: the name of a label, the text of an answer or of what follows, or
+            what the text is compared with.
+        output: what the model says of the target.
         baseline_output: what it says of the baseline.
         error: the sum of `scores`, less `output - baseline_output`: 0 but for the steps. Where it
             is no small part of that difference, ask for more steps.
         cut: whether the text was too long, and its start alone was read.
+        measure: what `output` is: its "probability", the "log_probability" (natural logarithm), the
+            "logit", a "number" of a regression, or a "cosine".
     """
 
     texts: tuple[str, ...]
@@ -30,6 +33,13 @@ class Attribution(NamedTuple):
     baseline_output: float
     error: float
     cut: bool
+    measure: str = "probability"
+
+    @property
+    def said(self) -> str:
+        """What the model says of the target and of the baseline, in words."""
+        name = self.measure.replace("_", "-")
+        return f"{name} {self.output:.4f}, baseline {self.baseline_output:.4f}"
 
     def _repr_html_(self) -> str:
         """Shows it in a notebook."""

@@ -93,7 +93,7 @@ def attribution_figure(every: Sequence[Any]) -> Any:
         lines: list[list[tuple[float, str, Any]]] = []
         heads: list[int] = []
         for found in every:
-            head = f"{found.target} {found.output:.4f}, baseline {found.baseline_output:.4f}"
+            head = f"{found.target} {found.said}"
             heads.append(len(lines))
             lines.append([(0.0, head, None)])
             cut = [

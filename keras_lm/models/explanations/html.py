@@ -54,8 +54,7 @@ def attribution_html(found: Any) -> str:
     cut = [pieces(text, found.tokens, found.scores, part) for part, text in enumerate(found.texts)]
     largest = max((abs(p.score) for part in cut for p in part if p.score is not None), default=0.0)
     lines = [
-        f"<section><p><bdi><b>{html.escape(found.target)}</b></bdi> {found.output:.4f}, "
-        f"baseline {found.baseline_output:.4f}</p>"
+        f"<section><p><bdi><b>{html.escape(found.target)}</b></bdi> {html.escape(found.said)}</p>"
     ]
     for part in cut:
         lines.append(f'<p class="text" dir="auto">{_coloured(part, largest)}</p>')
@@ -78,7 +77,8 @@ def attribution_html(found: Any) -> str:
 
 
 def _coloured(part: Sequence[Piece], largest: float) -> str:
-    read = max((i for i, piece in enumerate(part) if piece.score is not None), default=-1)
+    read = [i for i, piece in enumerate(part) if piece.score is not None]
+    first, last = (read[0], read[-1]) if read else (len(part), -1)
     marked = []
     for i, (text, score, tokens) in enumerate(part):
         shown = html.escape(text)
@@ -86,8 +86,8 @@ def _coloured(part: Sequence[Piece], largest: float) -> str:
             says = html.escape(f"{' '.join(tokens)}: {score:+.4f}")
             colour = _css(of_score(score, largest))
             marked.append(f'<span style="background:{colour}" title="{says}">{shown}</span>')
-        elif i > read and text.strip():
-            marked.append(f'<span class="rest" title="not read">{shown}</span>')
+        elif not first <= i <= last and text.strip():
+            marked.append(f'<span class="rest" title="not in the explained row">{shown}</span>')
         else:
             marked.append(shown)
     return "".join(marked)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_lm.tasks.integrated_gradients import gradients_along, integrate
+from keras_lm.models.explanations.integrated_gradients import gradients_along, integrate
 
 RANDOM = np.random.default_rng(0)
 START, END, WEIGHT = RANDOM.normal(size=(3, 4, 2)).astype("float32")
