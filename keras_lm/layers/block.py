@@ -58,6 +58,8 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         cache: see `MultiHeadAttention`; with a cross-attention, a pair: for the self-attention and
             for the cross-attention.
         return_attention_scores: also return the self-attention's weights, float `(B, H, T, T)`.
+        return_cross_attention_scores: also return those of the cross-attention, float
+            `(B, H, T, S)`, behind them.
         inputs_mask: bool `(B, T)`, False where an input is padding, which nothing attends to. Keras
             passes this itself, for instance behind an embedding with `mask_zero=True`.
         mask: the name by which Keras passes it where the input is the only tensor.
@@ -170,6 +172,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         memory_mask: Tensor | None = None,
         cache: Any = None,
         return_attention_scores: bool = False,
+        return_cross_attention_scores: bool = False,
         mask: Tensor | None = None,
         inputs_mask: Tensor | None = None,
         training: bool | None = None,
@@ -179,6 +182,12 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
             raise ValueError(
                 "A block takes a memory if it was constructed with cross_attention=True. "
                 "Received: a memory, cross_attention=False"
+            )
+        if self.cross_attention is None and return_cross_attention_scores:
+            raise ValueError(
+                "A block has scores of a cross-attention if it was constructed with "
+                "cross_attention=True. "
+                "Received: return_cross_attention_scores=True, cross_attention=False"
             )
         if self.cross_attention is not None and memory is None and cache is None:
             raise ValueError(
@@ -191,10 +200,12 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
             "memory_mask": memory_mask,
             "cache": cache,
             "return_attention_scores": return_attention_scores,
+            "return_cross_attention_scores": return_cross_attention_scores,
             "inputs_mask": mask if inputs_mask is None else inputs_mask,
             "training": training,
         }
-        if not (self.recompute and training) or cache is not None or return_attention_scores:
+        wants_scores = return_attention_scores or return_cross_attention_scores
+        if not (self.recompute and training) or cache is not None or wants_scores:
             return self._transform(inputs, memory, **asked)
         tensors = (inputs,) if memory is None else (inputs, memory)
         return recomputed(functools.partial(self._transform, **asked), *tensors)
@@ -209,6 +220,7 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
         memory_mask: Tensor | None,
         cache: Any,
         return_attention_scores: bool,
+        return_cross_attention_scores: bool,
         inputs_mask: Tensor | None,
         training: bool | None,
     ) -> Any:
@@ -233,10 +245,17 @@ class TransformerBlock(RecordsArguments, keras.layers.Layer):
 
         def attend_to_memory(x: Tensor) -> Tensor:
             found = self.cross_attention(
-                x, memory, attention_mask=memory_mask, cache=of_memory, training=training
+                x,
+                memory,
+                attention_mask=memory_mask,
+                cache=of_memory,
+                return_attention_scores=return_cross_attention_scores,
+                training=training,
             )
+            found = found if isinstance(found, tuple) else (found,)
+            extras.extend(found[1:2] if return_cross_attention_scores else [])
             caches.extend(found[-1:] if of_memory is not None else [])
-            return found if of_memory is None else found[0]
+            return found[0]
 
         def feed_forward(x: Tensor) -> Tensor:
             return self.feed_forward_out(self.feed_forward_in(x))

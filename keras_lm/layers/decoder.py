@@ -112,10 +112,12 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         return_attention_scores: also return the weights of each block's self-attention, a list of
             `num_layers` floats `(B, H, T, T)`. A banded block then computes its full matrix, whose
             weights outside of the band are 0.
+        return_cross_attention_scores: also return the weights with which each block attends to the
+            memory, a list of `num_layers` floats `(B, H, T, M)`.
 
     Returns:
-        float `(B, T, D)`; a tuple of it, the hidden states, the attention weights and the cache, as
-        asked for.
+        float `(B, T, D)`; a tuple of it, the hidden states, the attention weights, those of the
+        cross-attention and the cache, as asked for.
 
     Raises:
         ValueError: sizes that do not fit each other; a memory without a cross-attention, or the
@@ -193,6 +195,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
         cache: Any = None,
         return_hidden_states: bool = False,
         return_attention_scores: bool = False,
+        return_cross_attention_scores: bool = False,
         training: bool | None = None,
     ) -> Any:
         """Decodes; see the class."""
@@ -215,7 +218,9 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             token_embeddings=inputs.get("token_embeddings"),
             training=training,
         )
-        states, scores, new_blocks = [x_BTD], [], []
+        states, new_blocks = [x_BTD], []
+        scores: list[Any] = []
+        cross_scores: list[Any] = []
         for i, block in enumerate(self.blocks):
             x_BTD = block(
                 x_BTD,
@@ -225,11 +230,14 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
                 memory_mask=memory_mask,
                 cache=self._of_block(cache, i, memory, places),
                 return_attention_scores=return_attention_scores,
+                return_cross_attention_scores=return_cross_attention_scores,
                 training=training,
             )
             x_BTD, *extras = x_BTD if isinstance(x_BTD, tuple) else (x_BTD,)
             if return_attention_scores:
-                scores.append(extras[0])
+                scores.append(extras.pop(0))
+            if return_cross_attention_scores:
+                cross_scores.append(extras.pop(0))
             if cache is not None:
                 extended = extras[-1]
                 parts = extended if self.cross_attention else (extended,)
@@ -240,6 +248,7 @@ class TransformerDecoder(RecordsArguments, keras.layers.Layer):
             x_BTD = self.norm(x_BTD)
         found = [x_BTD] + ([states] if return_hidden_states else [])
         found += [scores] if return_attention_scores else []
+        found += [cross_scores] if return_cross_attention_scores else []
         if cache is not None:
             seen = memory_mask if self.cross_attention else ()
             found.append(DecoderCache(tuple(new_blocks), position, seen))

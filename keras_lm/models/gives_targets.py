@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from keras_lm.layers import DecoderCache, StartCache
 from keras_lm.layers.inputs import as_inputs
+from keras_lm.models.explanations.pair_attention import pair_attention
 from keras_lm.models.explanations.source_attributions import source_attributions
 from keras_lm.models.generation_options import GenerationOptions
 from keras_lm.models.interface import by_head, made_once
@@ -281,3 +282,28 @@ class GivesTargets(LanguageModel):
             output=output,
             batch_size=batch_size,
         )
+
+    def attention_scores(
+        self,
+        sources: str | Sequence[str],
+        target: str | Sequence[str | None] | None = None,
+    ) -> Any:
+        """Reads sources and their targets and gives the attention weights of every layer and head.
+
+        They are those of an ordinary pass without dropout, which itself never keeps them. Of ids:
+        `model.encoder(inputs, return_attention_scores=True)`, and `model.decoder` with
+        `return_attention_scores` and `return_cross_attention_scores`.
+
+        Args:
+            sources: a text, or several.
+            target: the text that the decoder reads, or a list with one for each source. None: what
+                the model writes, see `attributions`.
+
+        Returns:
+            `keras_lm.models.explanations.pair_attention.PairAttention`; of several sources a list
+            of them.
+
+        Raises:
+            ValueError: no tokenizer; no source; a target without a token, or longer than the model.
+        """
+        return pair_attention(self, sources, target, self.write)

@@ -164,7 +164,7 @@ class _AnswerGradients:
         begins_T &= (at_T >= low[window]) & (at_T < high[window])
         ends_T = inside_T & (np.isin(at_T + 1, words.tokens) | (at_T == len(words.ids) - 1))
         first, last = (0, 0) if span is None else np.searchsorted(at_T, span).tolist()
-        name = NO_ANSWER if span is None else context[at[0] : at[1]]
+        name = NO_ANSWER if span is None else _text_of(words, context, span)
         return _Window(row._replace(cut=is_cut), begins_T, ends_T, first, last, name)
 
     def _span(self, words: Words, context: str, at: tuple[int, int]) -> tuple[int, int]:
@@ -224,6 +224,13 @@ class _AnswerGradients:
             return tf.where(is_probability, tf.exp(answer_S - all_S), answer_S)
 
         return moved_along(token_table(self.stack), row["token_ids"], baseline_ids, outputs, at, by)
+
+
+def _text_of(words: Words, context: str, span: tuple[int, int]) -> str:
+    """The words from one token to another, as they stand in the context."""
+    first = int(np.searchsorted(words.tokens, span[0], side="left"))
+    last = int(np.searchsorted(words.tokens, span[1], side="right")) - 1
+    return context[words.starts[first] : words.ends[last]]
 
 
 def _ragged(ids: Any) -> tf.RaggedTensor:

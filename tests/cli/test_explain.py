@@ -5,12 +5,22 @@ import json
 import numpy as np
 import pytest
 
-from keras_lm import BERT, TextClassifier, TokenClassifier, save
+from keras_lm import (
+    BERT,
+    GPT,
+    QuestionAnswering,
+    TextClassifier,
+    TextEmbedder,
+    TokenClassifier,
+    Transformer,
+    save,
+)
 from keras_lm.cli.main import main
 from keras_lm.tokenizers import WordPiece
 
 WORDS = ["good", "bad", "film", "a", "."]
 TOKENIZER = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS])
+WITH_END = WordPiece(TOKENIZER.tokens, end_token="[SEP]")
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +32,11 @@ def models(tmp_path_factory):
     tokens.token_classifier.bias.assign([0.0, 5.0])
     for name, saved in (("base", model), ("texts", texts), ("tokens", tokens)):
         save(saved, place / name)
+    sizes = {"max_length": 9, "tokenizer": WITH_END}
+    save(QuestionAnswering(model), place / "answers")
+    save(TextEmbedder(model), place / "vectors")
+    save(GPT(10, 12, 1, 3, 20, **sizes), place / "prompts")
+    save(Transformer(10, 12, 1, 3, 20, **sizes), place / "pairs")
     return place
 
 
@@ -46,6 +61,47 @@ def test_answers_are_explained_as_json_or_as_a_picture(models, tmp_path, capsys)
     assert entity["target"] == "X"
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "target", "measure"),
+    [
+        ("answers", ["bad", "--context", "a film", "--at", "2", "6"], "film", "probability"),
+        (
+            "answers",
+            ["bad", "--context", "a film", "--at", "-1", "-1", "--output", "logit"],
+            "no answer",
+            "logit",
+        ),
+        ("vectors", ["a film", "--other", "bad"], "bad", "cosine"),
+        ("prompts", ["a film", "--target", "good"], "good", "log_probability"),
+        (
+            "pairs",
+            ["a film", "--target", "good", "--output", "probability"],
+            "good",
+            "probability",
+        ),
+    ],
+)
+def test_each_kind_of_model_is_asked_in_its_own_words(models, capsys, name, words, target, measure):
+    assert main(["explain", str(models / name), *words, "--steps", "2"]) == 0
+    (found,) = said(capsys)
+    assert (found["text"], found["target"], found["measure"]) == (words[0], target, measure)
+    scored = [token for token in found["tokens"] if token["part"] >= 0]
+    assert [token["text"] for token in scored] == f"{words[0]} {found.get('text_pair', '')}".split()
+    assert any(token["score"] for token in scored)
+
+
+def test_a_target_attends_to_its_source(models, tmp_path, capsys):
+    asked = ["explain", str(models / "pairs"), "a film", "--target", "good", "--attention"]
+    assert main(asked) == 0
+    (found,) = said(capsys)
+    weight_TS = np.array(found["attention"]["cross, layer 0, mean of 3 heads"])
+    assert [token["token"] for token in found["tokens"]] == ["[SEP]", "good"]
+    assert [token["token"] for token in found["attended"]] == ["[CLS]", "a", "film", "[SEP]"]
+    assert weight_TS.shape == (2, 4)
+    assert main([*asked, "--of", "decoder", "--out", str(tmp_path / "a.html")]) == 0
+    assert "decoder, layer 0" in (tmp_path / "a.html").read_text("utf-8")
+
+
 def test_attention_is_shown_of_any_model(models, capsys):
     asked = ["explain", str(models / "base"), "a good film", "--text-pair", "bad", "--attention"]
     assert main([*asked, "--layer", "0", "--head", "-1"]) == 0
@@ -67,9 +123,17 @@ def test_attention_is_shown_of_any_model(models, capsys):
         (["texts", "a", "--steps", "0"], "--steps must be positive. Received: 0"),
         (["texts", "a", "--layer", "1"], "--layer and --head are for --attention"),
         (["texts", "a", "b", "--text-pair", "c"], "--text-pair is for one TEXT. Received: 2"),
-        (["texts", "a", "--attention", "--target", "no"], "--target is not for --attention"),
+        (["texts", "a", "--attention", "--target", "no"], "--target is not for --attention of it"),
+        (["texts", "a", "--of", "cross"], "--of is for --attention. Received: --of cross alone"),
+        (["texts", "a", "--at", "0", "1"], "--at is not for it. Received: "),
+        (["answers", "a"], "A question is asked of a --context. Received: none"),
+        (["answers", "a", "--context", "a film", "--at", "0", "9"], "at most 6. Received: at=(0,"),
+        (["answers", "a", "--context", "b", "--other", "c"], "Received: --context and --other"),
+        (["vectors", "a"], "compares with an --other text. Received: none"),
+        (["vectors", "a", "--other", "b", "--output", "logit"], "--output is not for it"),
+        (["prompts", "a", "--output", "logit"], "log_probability, probability. Received"),
         (["texts", "a", "--target", "maybe"], "a label of no, yes. Received: target='maybe'"),
-        (["base", "a"], "must be a text classifier or a token classifier"),
+        (["base", "a"], "The model must be fine-tuned, or write texts"),
         (["nothing", "a"], "nothing, which does not exist"),
     ],
 )

@@ -11,6 +11,7 @@ from keras_lm import draw_explanation
 from keras_lm.models.explanations.attention_scores import AttentionScores
 from keras_lm.models.explanations.attribution import Attribution
 from keras_lm.models.explanations.colours import of_score
+from keras_lm.models.explanations.pair_attention import PairAttention
 from keras_lm.models.explanations.pieces import Piece, pieces
 from keras_lm.models.explanations.text_tokens import TextToken
 
@@ -110,6 +111,31 @@ def test_heat_maps_have_a_cell_for_each_pair_of_tokens(tmp_path):
     assert "layer 0" in ATTENTION._repr_html_()
 
 
+def test_targets_are_rows_and_sources_columns(tmp_path):
+    wide = np.random.default_rng(1).dirichlet(np.ones(3), (1, 2, 2))
+    rows = tuple(of("x y", (0, 1), (2, 3), part=1))
+    cross = AttentionScores(
+        ("a b", "x y"), rows, wide, False, attended=ATTENTION.tokens, kind="cross"
+    )
+    found = PairAttention(ATTENTION._replace(kind="encoder"), ATTENTION, cross)
+    page = draw_explanation(found, tmp_path / "a.html").read_text("utf-8")
+    assert re.findall(r"(?:\w+, )?layer \d", page) == [
+        "encoder, layer 0",
+        "encoder, layer 1",
+        "layer 0",
+        "layer 1",
+        "cross, layer 0",
+    ]
+    assert f"y to b: {wide[0].mean(axis=0)[1, 2]:.3f}" in page
+    assert found._repr_html_().count("<svg") == 5
+    many = draw_explanation([found, found], tmp_path / "b.html").read_text("utf-8")
+    assert many.count("<section>") == 6
+    pytest.importorskip("matplotlib.image")
+    assert draw_explanation(cross, tmp_path / "c.svg").exists()
+    with pytest.raises(ValueError, match=r"such as \.cross.*Received: 3"):
+        draw_explanation(found, tmp_path / "d.png")
+
+
 def test_png_and_svg_are_drawn_and_say_what_no_font_has(tmp_path):
     pixels = pytest.importorskip("matplotlib.image")
     latin = attribution("a $b_1$ bad " + "word " * 40, [(0, 1), (2, 7)], [0.1, -0.5])
@@ -140,7 +166,7 @@ def test_what_cannot_be_drawn_leaves_the_old_picture(tmp_path):
     for found, name, options, error, message in (
         (FOUND, "a.gif", {}, ValueError, r"\.html, \.png, \.svg\. Received"),
         (FOUND, "a.html", {"layer": 0}, ValueError, "are of attention. Received: layer=0"),
-        ([ATTENTION, ATTENTION], "a.png", {}, ValueError, "of one text.*Received: 2 texts"),
+        ([ATTENTION, ATTENTION], "a.png", {}, ValueError, "of one text.*Received: 2"),
         ([], "a.html", {}, TypeError, r"Received: \[\]"),
         ([FOUND, ATTENTION], "a.html", {}, TypeError, "takes what attributions"),
     ):

@@ -5,15 +5,18 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from line_by_hand import line_by_hand
 from task_toys import bert, gpt, rows
 from text_toys import WORDS, word_piece
 
 from keras_lm import QuestionAnswering, evaluate
 from keras_lm.data import question_answering
+from keras_lm.models.explanations.text_tokens import tokens_of
 from keras_lm.tasks.text_answers import TextAnswers
-from keras_lm.tokenizers import train_byte_bpe
+from keras_lm.tokenizers import WordPiece, train_byte_bpe
 
 QUESTIONS = ["is it good", "bad", "a film", "good good good good good good good"]
 CONTEXTS = [
@@ -147,6 +150,118 @@ def test_an_answer_is_a_part_of_its_context(task, parts):
 def test_what_cannot_be_asked_is_refused(task, options, message):
     with pytest.raises(ValueError, match=message):
         task.predict(**options)
+
+
+def test_an_answer_is_explained_by_its_window(task, by_hand):
+    table = task.encoder.embedding.tokens.embeddings
+    longest = task.max_answer_length
+
+    def of_row(row, segments, span, allowed):
+        """Embeddings to the probability of a span among others and none."""
+
+        def function(embeddings):
+            inputs = {"token_ids": row, "segment_ids": segments}
+            inputs = {name: np.tile([ids], (len(embeddings), 1)) for name, ids in inputs.items()}
+            logits = task({**inputs, "token_embeddings": embeddings})
+            start, end = logits["start"], logits["end"]
+            every = tf.stack([start[:, i] + end[:, j] for i, j in [(0, 0), *allowed]], axis=1)
+            return tf.exp(start[:, span[0]] + end[:, span[1]] - tf.reduce_logsumexp(every, axis=1))
+
+        return function
+
+    # One window, all of it words: [CLS] is it good [SEP] a film ( u . [SEP]
+    question, context = "Is it good", "a film no u"
+    row, segments = [2, 11, 10, 5, 3, 7, 8, 9, 15, 3], [0] * 5 + [1] * 5
+    assert task.tokenizer.encode(question, context) == row
+    allowed = [(i, j) for i in range(5, 9) for j in range(i, min(i + longest, 9))]
+    answer = task.predict(question=question, context=context, verbose=0).answers
+    found = task.attributions(question=question, context=context, steps=80)
+    assert (found.target, found.measure, found.cut) == (answer.text, "probability", False)
+    assert found.output == pytest.approx(answer.score, rel=1e-4)
+    places = [
+        (token.part, found.texts[token.part][token.start : token.end])
+        for token in found.tokens
+        if token.part >= 0
+    ]
+    assert places == [*((0, w) for w in question.split()), *((1, w) for w in context.split())]
+    starts = {token.start: i for i, token in enumerate(found.tokens) if token.part == 1}
+    ends = {token.end: i for i, token in enumerate(found.tokens) if token.part == 1}
+    baseline = [2, 0, 0, 0, 3, 0, 0, 0, 0, 3]
+    none, other = task.attributions([(question, context)] * 2, at=[(-1, -1), (3, 8)], steps=80)
+    assert (none.target, other.target) == ("no answer", "film no")
+    for one, span in (
+        (found, (starts[answer.start], ends[answer.end])),
+        (none, (0, 0)),
+        (other, (6, 7)),  # words are taken whole
+    ):
+        function = of_row(row, segments, span, allowed)
+        scores, output, baseline_output = line_by_hand(function, table, row, baseline)
+        assert one.output == pytest.approx(output, abs=1e-4)
+        assert one.baseline_output == pytest.approx(baseline_output, abs=1e-4)
+        np.testing.assert_allclose(one.scores, scores, atol=2e-3)
+        assert abs(one.error) < 2e-3
+    logit = task.attributions((question, context), (-1, -1), output="logit", steps=2)
+    logits = task({"token_ids": np.array([row]), "segment_ids": np.array([segments])})
+    assert logit.output == pytest.approx(float(logits["start"][0, 0] + logits["end"][0, 0]), 1e-4)
+
+
+def test_of_a_long_context_the_window_with_the_answer_is_explained(task, by_hand):
+    for question, context in itertools.product(QUESTIONS[::3], CONTEXTS[:1]):
+        (start, end), _, _ = by_hand[question, context]
+        found = task.attributions((question, context), steps=1)
+        assert found.target == context[start:end]
+        assert found.cut == (question == QUESTIONS[3])
+        read = [token for token in found.tokens if token.part == 1]
+        assert read[0].start <= start < end <= read[-1].end
+        assert 0 < len(read) < len(task.tokenizer.encode(context)) - 2
+        asked = [token.text for token in found.tokens if token.part == 0]
+        assert asked == question.split()[: task.max_question_length]
+    # No answer is what speaks most against none in any window.
+    ids = task.tokenizer.encode(CONTEXTS[0], add_special_tokens=False)
+    nulls = {}
+    for begin in range(0, len(ids) - 4, 2):
+        part = ids[begin : begin + 6]
+        row = np.array([[2, 6, 3, *part, 3]])
+        logits = task(
+            {"token_ids": row, "segment_ids": np.array([[0] * 3 + [1] * (len(part) + 1)])}
+        )
+        nulls[begin] = float(logits["start"][0, 0] + logits["end"][0, 0])
+    found = task.attributions(("bad", CONTEXTS[0]), (-1, -1), steps=1, output="logit")
+    assert found.output == pytest.approx(min(nulls.values()), abs=1e-4)
+    begin = min(nulls, key=nulls.get)
+    names = [token.token for token in found.tokens if token.part == 1]
+    assert names == [task.tokenizer.tokens[id_] for id_ in ids[begin : begin + 6]]
+    # A picture shows the rest of the context in grey, on both sides.
+    middle = task.attributions(("bad", CONTEXTS[0]), (26, 28), steps=1)
+    assert middle._repr_html_().count('class="rest"') == 2
+
+
+def test_special_tokens_in_a_context_are_text_to_its_explanation_too():
+    parsing = WordPiece.from_config({**word_piece().get_config(), "special_tokens": "parse"})
+    for tokenizer in (word_piece(), parsing):
+        known = tokens_of(tokenizer, "a [MASK] film", 1, 99, parse=False)
+        assert [id_ for id_, _ in known] == tokenizer.tokenize_words(["a [MASK] film"]).ids[0]
+    assert parsing.host.encode_special_tokens is False
+
+
+def test_what_cannot_be_explained_is_refused(task):
+    for asked, message in (
+        ({}, r"attributions\(\) takes data, pairs, or both"),
+        ({"texts": "a"}, "A question is asked of a context"),
+        ({"texts": ("a", " ")}, "A context must not be empty"),
+        ({"texts": [("a", "b"), "a"]}, "all of them pairs"),
+        ({"texts": ("a", "a film"), "at": 3}, r"or \(-1, -1\) for no answer. Received: at=3"),
+        ({"texts": ("a", "a film"), "at": (3, 3)}, r"Received: at=\(3, 3\)"),
+        ({"texts": ("a", "a film"), "at": (3, 9)}, r"at most 6. Received: at=\(3, 9\)"),
+        ({"texts": ("a", "a film"), "at": (1, 2)}, r"with a word that is read.*\(1, 2\), ' '"),
+        ({"texts": ("a", "a " * 6), "at": (0, 9)}, "of max_answer_length=4.*5 tokens"),
+        ({"texts": ("a", "a " * 90), "at": (170, 171)}, "fits into a window of the context"),
+        ({"texts": [("a", "a")] * 2, "at": [(0, 1)]}, "at must be one for each of the 2 texts"),
+        ({"texts": ("a", "a"), "output": "cosine"}, "probability, logit. Received"),
+        ({"texts": ("a", "a"), "steps": 0}, "Received: steps=0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            task.attributions(**asked)
 
 
 def test_of_ids_the_best_tokens_of_the_context_are_the_answer(task):

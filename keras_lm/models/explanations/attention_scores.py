@@ -25,14 +25,24 @@ class AttentionScores(NamedTuple):
         texts: the text, or both of a pair.
         tokens: T times a `TextToken`, special tokens included.
         scores: float32 `(L, H, T, T)`: how much the token of the row attends to that of the column.
-            Each row adds up to 1.
+            Each row adds up to 1. Of a target that attends to its source: `(L, H, T, S)`.
         cut: whether the text was too long, and its start alone was read.
+        attended: S times a `TextToken`, the columns, where they are others. None: they are
+            `tokens`.
+        kind: which of a model's attentions it is, where it has several.
     """
 
     texts: tuple[str, ...]
     tokens: tuple[TextToken, ...]
     scores: Any
     cut: bool
+    attended: tuple[TextToken, ...] | None = None
+    kind: str = ""
+
+    @property
+    def columns(self) -> tuple[TextToken, ...]:
+        """The tokens that are attended to."""
+        return self.tokens if self.attended is None else self.attended
 
     def _repr_html_(self) -> str:
         """Shows the mean over the heads of each layer in a notebook."""
@@ -56,13 +66,15 @@ class ShowsAttention:
             `AttentionScores`; of several texts a list of them. Each takes 4 L H T^2 bytes.
 
         Raises:
-            ValueError: no text, no tokenizer, or a model of an encoder and a decoder.
+            ValueError: no text, no tokenizer, or a task that reads a text with an encoder and a
+                decoder.
         """
         model: Any = self
         if hasattr(model, "encoder") and hasattr(model, "decoder"):
             raise ValueError(
-                "attention_scores() is of a model that has an encoder or a decoder; of one that "
-                "has both, ask its layers with return_attention_scores=True. "
+                "attention_scores() is of a model that reads a text with an encoder or a decoder; "
+                "of a Transformer that reads it with both, ask its layers with "
+                "return_attention_scores=True. "
                 f"Received: a {type(model).__name__}"
             )
         read = as_texts(texts)

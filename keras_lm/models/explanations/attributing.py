@@ -22,7 +22,6 @@ from keras_lm.models.given_texts import as_texts
 Tensor = Any
 
 BASELINES = ("pad", "mask", "unk", "zeros")
-STEPS = 50
 BATCH_SIZE = 32
 _ZEROS = -1  # in the place of an id
 
@@ -95,29 +94,34 @@ def _baseline_id(tokenizer: Any, baseline: str | None) -> int:
     return _ZEROS if baseline == "zeros" else getattr(tokenizer, f"{baseline}_id")
 
 
-def texts_to_explain(texts: Any) -> tuple[list[list[Any]], bool]:
+def texts_to_explain(texts: Any, method: str = "attributions()") -> tuple[list[list[Any]], bool]:
     """Reads texts or pairs; see `as_texts`.
+
+    Args:
+        texts: see there.
+        method: what was called.
 
     Raises:
         ValueError: it is something else.
     """
     read = as_texts(texts)
     if read is None:
-        raise ValueError(f"attributions() takes texts. Received: {texts!r:.80}")
+        raise ValueError(f"{method} takes texts. Received: {texts!r:.80}")
     return read
 
 
-def single_texts(what: str, texts: Any) -> tuple[list[Any], bool]:
+def single_texts(what: str, texts: Any, method: str = "attributions()") -> tuple[list[Any], bool]:
     """Reads texts that are no pairs.
 
     Args:
         what: the argument's name.
         texts: see `as_texts`.
+        method: what was called.
 
     Raises:
         ValueError: they are something else.
     """
-    columns, single = texts_to_explain(texts)
+    columns, single = texts_to_explain(texts, method)
     if len(columns) > 1:
         raise ValueError(
             f"{what} must be single texts, in a list where there are several. "

@@ -9,6 +9,7 @@ from keras_lm.models.explanations.attention_scores import AttentionScores
 from keras_lm.models.explanations.attribution import Attribution
 from keras_lm.models.explanations.figures import attention_figure, attribution_figure, save_figure
 from keras_lm.models.explanations.html import attention_html, attribution_html, page
+from keras_lm.models.explanations.pair_attention import PairAttention
 
 KINDS = (".html", ".png", ".svg")
 
@@ -27,7 +28,8 @@ def draw_explanation(
 
     Args:
         found: what `attributions` or `attention_scores` gave; in HTML and of attributions a list of
-            them, too.
+            them, too. Of an encoder-decoder model HTML shows all three attentions; in a PNG or an
+            SVG there is one of them, such as `found.cross`.
         path: the file; the end of its name says what it becomes. Its directory must be there.
         layer: of attention: which one; from the end below 0. None: all, one by one.
         head: of attention: which one. None: the mean over all.
@@ -45,7 +47,13 @@ def draw_explanation(
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise ValueError(f"A picture is a file {', '.join(KINDS)}. Received: {os.fspath(path)!r}")
-    every = [found] if isinstance(found, Attribution | AttentionScores) else found
+    every = found
+    if isinstance(found, Attribution | AttentionScores | PairAttention):
+        every = [found]
+    if isinstance(every, Sequence) and any(isinstance(item, PairAttention) for item in every):
+        every = [
+            part for item in every for part in (item if isinstance(item, PairAttention) else [item])
+        ]
     one_kind = isinstance(every, Sequence) and any(
         every and all(isinstance(item, wanted) for item in every)
         for wanted in (Attribution, AttentionScores)
@@ -69,8 +77,8 @@ def draw_explanation(
         else:
             if is_attention and len(every) > 1:
                 raise ValueError(
-                    f"A {kind} shows the attention of one text; a .html that of several. "
-                    f"Received: {len(every)} texts"
+                    f"A {kind} shows one attention of one text, such as .cross of a source and its "
+                    f"target; a .html shows several. Received: {len(every)}"
                 )
             figure = (
                 attention_figure(every[0], layer, head)

@@ -3,7 +3,7 @@
 It sets text with the fonts that are installed, from the left to the right: of what they lack, and
 of scripts that are written from the right, HTML shows more.
 
-L layers, H heads, T tokens.
+L layers, H heads, T tokens, S tokens that are attended to.
 """
 
 import unicodedata
@@ -200,7 +200,7 @@ def attention_figure(found: Any, layer: int | None = None, head: int | None = No
         ImportError: matplotlib is missing.
         ValueError: there is no such layer or head.
     """
-    shown = panels(found.scores, layer, head)
+    shown = panels(found.scores, layer, head, found.kind)
     figure_class = _figure_class()
     import matplotlib
     from matplotlib.colors import LinearSegmentedColormap
@@ -209,18 +209,18 @@ def attention_figure(found: Any, layer: int | None = None, head: int | None = No
     colours = LinearSegmentedColormap.from_list("attended", ["white", colour])
     across = min(3, len(shown))
     down = -(-len(shown) // across)
-    side = max(3.0, min(12.0, 1.0 + 0.22 * len(found.tokens)))
-    names = [token.token for token in found.tokens]
+    rows, columns = ([token.token for token in x] for x in (found.tokens, found.columns))
+    width, height = (max(3.0, min(12.0, 1.0 + 0.22 * len(x))) for x in (columns, rows))
     with matplotlib.rc_context(_settings()):
-        figure = figure_class((side * across, side * down), layout="constrained")
-        for place, (title, weight_TT) in enumerate(shown, 1):
+        figure = figure_class((width * across, height * down), layout="constrained")
+        for place, (title, weight_TS) in enumerate(shown, 1):
             axes = figure.add_subplot(down, across, place)
-            axes.imshow(weight_TT, cmap=colours, vmin=0.0, vmax=float(np.max(weight_TT)))
+            axes.imshow(weight_TS, cmap=colours, vmin=0.0, vmax=float(np.max(weight_TS)))
             axes.set_title(title, size=9)
             axes.xaxis.tick_top()
-            size = max(2, min(8, 200 // max(1, len(names))))
-            axes.set_xticks(range(len(names)), names, rotation=90, size=size, parse_math=False)
-            axes.set_yticks(range(len(names)), names, size=size, parse_math=False)
+            size = max(2, min(8, 200 // max(1, len(rows), len(columns))))
+            axes.set_xticks(range(len(columns)), columns, rotation=90, size=size, parse_math=False)
+            axes.set_yticks(range(len(rows)), rows, size=size, parse_math=False)
     return figure
 
 

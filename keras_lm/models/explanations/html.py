@@ -2,7 +2,7 @@
 
 The browser sets the text, so that it reads every script, from whichever side it is written.
 
-L layers, H heads, T tokens.
+L layers, H heads, T tokens, S tokens that are attended to.
 """
 
 import html
@@ -104,16 +104,16 @@ def attention_html(found: Any, layer: int | None = None, head: int | None = None
     Raises:
         ValueError: there is no such layer or head; or there are more than `MOST_TOKENS` tokens.
     """
-    count = len(found.tokens)
+    count = max(len(found.tokens), len(found.columns))
     if count > MOST_TOKENS:
         raise ValueError(
             f"A heat map in HTML has {MOST_TOKENS} tokens at most; a .png has any number. "
             f"Received: {count} tokens"
         )
-    names = [token.token for token in found.tokens]
+    rows, columns = ([token.token for token in x] for x in (found.tokens, found.columns))
     figures = [
-        f"<figure><figcaption>{title}</figcaption>{_heat_map(names, weight_TT)}</figure>"
-        for title, weight_TT in panels(found.scores, layer, head)
+        f"<figure><figcaption>{title}</figcaption>{_heat_map(rows, columns, weight_TS)}</figure>"
+        for title, weight_TS in panels(found.scores, layer, head, found.kind)
     ]
     note = (
         '<p class="note">Each row is a token that attends, and adds up to 1. The strongest colour '
@@ -122,32 +122,39 @@ def attention_html(found: Any, layer: int | None = None, head: int | None = None
     return "<section>" + "\n".join([*figures, note]) + "</section>"
 
 
-def _heat_map(names: Sequence[str], weight_TT: Any) -> str:
-    largest = float(np.max(weight_TT))
-    margin = round(min(22, max(map(len, names))) * _LETTER) + 12
-    size = margin + _CELL * len(names)
+def _heat_map(rows: Sequence[str], columns: Sequence[str], weight_TS: Any) -> str:
+    largest = float(np.max(weight_TS))
+    left, top = (round(min(22, max(map(len, names))) * _LETTER) + 12 for names in (rows, columns))
+    width, height = left + _CELL * len(columns), top + _CELL * len(rows)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size}" height="{size}" '
-        f'viewBox="0 0 {size} {size}" font-family="system-ui, sans-serif" font-size="12" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="system-ui, sans-serif" font-size="12" '
         'role="img">'
     ]
-    for i, name in enumerate(names):
-        middle = margin + _CELL * i + _CELL * 0.7
-        shown = html.escape(name if len(name) <= 22 else f"{name[:21]}…")
-        parts.append(f'<text x="{margin - 5}" y="{middle:.1f}" text-anchor="end">{shown}</text>')
+    for i, name in enumerate(rows):
+        middle = top + _CELL * i + _CELL * 0.7
         parts.append(
-            f'<text transform="translate({middle:.1f} {margin - 5}) rotate(-90)">{shown}</text>'
+            f'<text x="{left - 5}" y="{middle:.1f}" text-anchor="end">{_label(name)}</text>'
         )
-    for i, row in enumerate(weight_TT):
+    for j, name in enumerate(columns):
+        middle = left + _CELL * j + _CELL * 0.7
+        parts.append(
+            f'<text transform="translate({middle:.1f} {top - 5}) rotate(-90)">{_label(name)}</text>'
+        )
+    for i, row in enumerate(weight_TS):
         for j, weight in enumerate(row):
-            x, y = margin + _CELL * j, margin + _CELL * i
-            says = html.escape(f"{names[i]} to {names[j]}: {weight:.3f}")
+            x, y = left + _CELL * j, top + _CELL * i
+            says = html.escape(f"{rows[i]} to {columns[j]}: {weight:.3f}")
             colour = _css(of_attention(float(weight), largest))
             parts.append(
                 f'<rect x="{x}" y="{y}" width="{_CELL}" height="{_CELL}" fill="{colour}" '
                 f'stroke="#ddd" stroke-width=".5"><title>{says}</title></rect>'
             )
     return "".join([*parts, "</svg>"])
+
+
+def _label(name: str) -> str:
+    return html.escape(name if len(name) <= 22 else f"{name[:21]}…")
 
 
 def _css(colour: Colour) -> str:
