@@ -64,21 +64,9 @@ def test_answers_are_explained_as_json_or_as_a_picture(models, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("name", "words", "target", "measure"),
     [
-        ("answers", ["bad", "--context", "a film", "--at", "2", "6"], "film", "probability"),
-        (
-            "answers",
-            ["bad", "--context", "a film", "--at", "-1", "-1", "--output", "logit"],
-            "no answer",
-            "logit",
-        ),
+        ("answers", ["bad", "--context", "a film", "--at", "-1", "-1"], "no answer", "probability"),
         ("vectors", ["a film", "--other", "bad"], "bad", "cosine"),
         ("prompts", ["a film", "--target", "good"], "good", "log_probability"),
-        (
-            "pairs",
-            ["a film", "--target", "good", "--output", "probability"],
-            "good",
-            "probability",
-        ),
     ],
 )
 def test_each_kind_of_model_is_asked_in_its_own_words(models, capsys, name, words, target, measure):

@@ -44,12 +44,10 @@ def test_a_prompt_is_explained_by_what_its_target_has_behind_it():
 
     def said(target):
         def function(prompt):
-            behind = tf.tile(tf.gather(table, target[:-1])[None], [len(prompt), 1, 1])
-            inputs = {
-                "token_ids": repeated([5, 6, 7, *target[:-1]], prompt),
-                "token_embeddings": tf.concat([prompt, behind], axis=1),
-            }
-            return of_labels(model(inputs)[:, 2:], target)
+            ids = repeated([5, 6, 7, *target[:-1]], prompt)
+            embeddings = tf.concat([prompt, tf.gather(table, ids[:, 3:])], axis=1)
+            logits = model({"token_ids": ids, "token_embeddings": embeddings})
+            return of_labels(logits[:, 2:], target)
 
         return function
 
