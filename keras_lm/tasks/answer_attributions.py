@@ -8,14 +8,21 @@ S points of the line, W windows, T length.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_lm.data.question_windows import Words, words_of
 from keras_lm.layers.attention import MASKED
-from keras_lm.models.explanations.attributing import How, each, explained, how_asked, moved_along
+from keras_lm.models.explanations.attributing import (
+    How,
+    HowOptions,
+    each,
+    explained,
+    how_asked,
+    moved_along,
+)
 from keras_lm.models.explanations.attribution import Attribution
 from keras_lm.models.explanations.text_tokens import TokenRow, row_of, start_of, tokens_of
 from keras_lm.models.interface import as_text, graph, made_once
@@ -33,11 +40,7 @@ def answer_attributions(
     columns: list[list[Any]],
     single: bool,
     at: Any,
-    *,
-    steps: int,
-    baseline: str | None,
-    output: str,
-    batch_size: int | None,
+    **options: Unpack[HowOptions],
 ) -> Any:
     """Explains answers; see `QuestionAnswering.attributions`.
 
@@ -46,20 +49,10 @@ def answer_attributions(
         columns: the questions and the contexts.
         single: whether there is one question, not a list of one.
         at: see there.
-        steps: see there.
-        baseline: see there.
-        output: see there.
-        batch_size: see there.
+        **options: see there.
     """
     tokenizer = model.require_tokenizer("attributions()")
-    how = how_asked(
-        tokenizer,
-        steps=steps,
-        baseline=baseline,
-        output=output,
-        outputs=OUTPUTS,
-        batch_size=batch_size,
-    )
+    how = how_asked(tokenizer, OUTPUTS, **options)
     places = [_place(value) for value in each("at", at, len(columns[0]), single)]
     asked = made_once(_AnswerGradients, model, tokenizer)
     windows = [asked.read(*values) for values in zip(*columns, places, strict=True)]

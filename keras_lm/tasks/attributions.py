@@ -4,7 +4,7 @@ See `keras_lm.models.explanations.attributing`. S points of the line, T length, 
 table, C classes.
 """
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_lm.models.explanations.attention_scores import has_segments
 from keras_lm.models.explanations.attributing import (
     How,
+    HowOptions,
     each,
     explained,
     for_each,
@@ -33,11 +34,7 @@ def attributions(
     texts: Any,
     target: Any,
     places: Any,
-    *,
-    steps: int,
-    baseline: str | None,
-    output: str,
-    batch_size: int | None,
+    **options: Unpack[HowOptions],
 ) -> Any:
     """Explains answers; the arguments are those of the `attributions` of the tasks.
 
@@ -46,10 +43,7 @@ def attributions(
         texts: see there.
         target: see there.
         places: None; or for each text the character whose token was classified.
-        steps: see there.
-        baseline: see there.
-        output: see there.
-        batch_size: see there.
+        **options: see there.
 
     Raises:
         ValueError: see there.
@@ -58,14 +52,7 @@ def attributions(
     if places is not None and len(columns) > 1:
         raise ValueError("Words are classified in texts, not in pairs. Received: pairs")
     tokenizer = model.require_tokenizer("attributions()")
-    how = how_asked(
-        tokenizer,
-        steps=steps,
-        baseline=baseline,
-        output=output,
-        outputs=OUTPUTS,
-        batch_size=batch_size,
-    )
+    how = how_asked(tokenizer, OUTPUTS, **options)
     if getattr(model, "problem", None) == "regression":
         how = how._replace(measure="number")
     number = len(columns[0])

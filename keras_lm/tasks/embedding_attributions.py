@@ -7,13 +7,14 @@ S points of the line, D width of the vectors.
 
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_lm.models.explanations.attributing import (
     How,
+    HowOptions,
     each,
     explained,
     how_asked,
@@ -35,22 +36,12 @@ def embedding_attributions(
     model: Any,
     texts: Any,
     other: Any,
-    *,
-    steps: int,
-    baseline: str | None,
-    batch_size: int | None,
+    **options: Unpack[HowOptions],
 ) -> Any:
     """Explains cosines; see `TextEmbedder.attributions`."""
     columns, single = single_texts("texts", texts)
     tokenizer = model.require_tokenizer("attributions()")
-    how = how_asked(
-        tokenizer,
-        steps=steps,
-        baseline=baseline,
-        output=MEASURE,
-        outputs=(MEASURE,),
-        batch_size=batch_size,
-    )
+    how = how_asked(tokenizer, (MEASURE,), **options)
     number = len(columns)
     if isinstance(other, tf.Tensor):
         other = other.numpy()

@@ -9,7 +9,7 @@ S points of the line, T length, D width of the token table, V vocabulary.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -47,35 +47,42 @@ class How(NamedTuple):
         return tf.constant(self.measure == "probability")
 
 
-def how_asked(
-    tokenizer: Any,
-    *,
-    steps: int,
-    baseline: str | None,
-    output: str,
-    outputs: Sequence[str],
-    batch_size: int | None,
-) -> How:
+class HowOptions(TypedDict, total=False):
+    """How answers are to be explained, as a user says it.
+
+    Attributes:
+        steps: a positive number.
+        baseline: of `BASELINES`. None: "pad", or "zeros" where there is no padding.
+        output: one of what the model can be asked for.
+        batch_size: a positive number. None: 32.
+    """
+
+    steps: int
+    baseline: str | None
+    output: str
+    batch_size: int | None
+
+
+def how_asked(tokenizer: Any, outputs: Sequence[str], **options: Unpack[HowOptions]) -> How:
     """Checks how answers are to be explained.
 
     Args:
         tokenizer: of the model.
-        steps: a positive number.
-        baseline: of `BASELINES`. None: "pad", or "zeros" where there is no padding.
-        output: of `outputs`.
-        outputs: what the model can be asked for.
-        batch_size: a positive number. None: 32.
+        outputs: what it can be asked for; the first one is meant where nothing is said.
+        **options: see `HowOptions`.
 
     Raises:
         ValueError: one of them is something else.
     """
+    steps, batch_size = options["steps"], options["batch_size"]
+    output = options.get("output", outputs[0])
     for name, value in (("steps", steps), ("batch_size", batch_size)):
         if value is not None and (not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
     if output not in outputs:
         raise ValueError(f"output must be of {', '.join(outputs)}. Received: output={output!r}")
     size = BATCH_SIZE if batch_size is None else batch_size
-    return How(output, _baseline_id(tokenizer, baseline), steps, size)
+    return How(output, _baseline_id(tokenizer, options["baseline"]), steps, size)
 
 
 def _baseline_id(tokenizer: Any, baseline: str | None) -> int:

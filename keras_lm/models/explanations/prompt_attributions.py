@@ -8,7 +8,7 @@ S points of the line, P length of the prompt, N length of the target, D width of
 vocabulary of the tokenizer.
 """
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +16,7 @@ import tensorflow as tf
 from keras_lm.generation import log_likelihood
 from keras_lm.models.explanations.attributing import (
     How,
+    HowOptions,
     each,
     explained,
     for_each,
@@ -38,23 +39,12 @@ def prompt_attributions(
     model: Any,
     prompts: Any,
     target: Any,
-    *,
-    steps: int,
-    baseline: str | None,
-    output: str,
-    batch_size: int | None,
+    **options: Unpack[HowOptions],
 ) -> Any:
     """Explains continuations; see `GPT.attributions`."""
     texts, single = single_texts("prompts", prompts)
     tokenizer = model.require_tokenizer("attributions()")
-    how = how_asked(
-        tokenizer,
-        steps=steps,
-        baseline=baseline,
-        output=output,
-        outputs=OUTPUTS,
-        batch_size=batch_size,
-    )
+    how = how_asked(tokenizer, OUTPUTS, **options)
     targets = [
         None if text is None else (text, target_ids(tokenizer, text))
         for text in each("target", target, len(texts), single)

@@ -8,13 +8,14 @@ target with the token that ends it, V vocabulary of the tokenizer.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow as tf
 
 from keras_lm.models.explanations.attributing import (
     How,
+    HowOptions,
     each,
     explained,
     for_each,
@@ -36,11 +37,7 @@ def source_attributions(
     sources: Any,
     target: Any,
     write: Callable[[list[Any]], list[str]],
-    *,
-    steps: int,
-    baseline: str | None,
-    output: str,
-    batch_size: int | None,
+    **options: Unpack[HowOptions],
 ) -> Any:
     """Explains targets; see `GivesTargets.attributions`.
 
@@ -49,21 +46,11 @@ def source_attributions(
         sources: see there.
         target: see there.
         write: sources to what the model writes.
-        steps: see there.
-        baseline: see there.
-        output: see there.
-        batch_size: see there.
+        **options: see there.
     """
     texts, single = single_texts("sources", sources)
     tokenizer = model.require_tokenizer("attributions()")
-    how = how_asked(
-        tokenizer,
-        steps=steps,
-        baseline=baseline,
-        output=output,
-        outputs=OUTPUTS,
-        batch_size=batch_size,
-    )
+    how = how_asked(tokenizer, OUTPUTS, **options)
     pairs = targets_of(model, texts, each("target", target, len(texts), single), write)
     pack = SourceRows(tokenizer, model.max_length).pack
     rows = [token_row(tokenizer, [text], model.max_length, pack=pack) for text in texts]
