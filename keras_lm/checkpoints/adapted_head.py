@@ -60,6 +60,12 @@ def adapted_head(directory: pathlib.Path, task: Any, labels: Any) -> Any:
     return TaskHead(task, options, trained=False)
 
 
+def brings_head(directory: pathlib.Path) -> bool:
+    """Says whether the weights of a head lie among the adapters."""
+    with SafetensorsFile(directory / ADAPTER_WEIGHTS) as file:
+        return any(".lora_" not in name for name in file.infos)
+
+
 def _number_of_classes(directory: pathlib.Path) -> int | None:
     """Gives the number of classes of the head that lies among the adapters, if one does."""
     with SafetensorsFile(directory / ADAPTER_WEIGHTS) as file:

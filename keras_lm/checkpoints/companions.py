@@ -33,13 +33,15 @@ class Companions:
         fields: of config.json, those that say nothing of the computation: `id2label`, ids.
         files: other files by name, as they were.
         tokenizer: what was made of them, or None.
-        source: the directory that the model was loaded from, or its name on the hub.
+        source: the directory that the model was loaded from or saved to, or its name on the hub.
+        weights: checksums of the weights as they are there, by name; see `base_weights`.
     """
 
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
     tokenizer: Any = None
     source: str | None = None
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def read_companions(directory: pathlib.Path, config: Config, model: Any) -> Companions:

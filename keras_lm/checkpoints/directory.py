@@ -1,9 +1,11 @@
 """Reads a model from a directory of Hugging Face's layout, or of Google's own BERT and ELECTRA."""
 
+import dataclasses
 import functools
 import pathlib
 from typing import Any, NoReturn
 
+from keras_lm.checkpoints.base_weights import checksums
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config, provenance_of
 from keras_lm.checkpoints.families import family_of, variant
@@ -45,7 +47,8 @@ def load_directory(
         provenance = provenance_of(config)
         config.warn_of_the_rest()
         model = filled(make, family, arguments["vocab_size"], tensors, dtype)
-    model.companions = read_companions(directory, config, model)
+    known = read_companions(directory, config, model)
+    model.companions = dataclasses.replace(known, weights=checksums(model, family))
     if provenance == Provenance():
         provenance = Provenance(source=directory.resolve().name)
     model.provenance = provenance

@@ -3,6 +3,7 @@
 The numbers are those of keras-nlp's own backbone. While it is loaded, both models are in memory.
 """
 
+import dataclasses
 import functools
 import importlib
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_lm.checkpoints.base_weights import checksums
 from keras_lm.checkpoints.companions import read_companions
 from keras_lm.checkpoints.config import CONFIG, Config
 from keras_lm.checkpoints.family import BACKBONE
@@ -55,6 +57,7 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
         ValueError: it is of a class that is not known here, or has no such head.
     """
     check_labels(task if is_task(task) else None, labels)
+    source = str(pathlib.Path(name).resolve()) if pathlib.Path(name).is_dir() else name
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
     library = _library()
@@ -83,7 +86,8 @@ def load_preset(name: str, task: Any = None, dtype: Any = None, labels: Any = No
     model = filled(make, family, arguments["vocab_size"], weights, dtype)
     with tempfile.TemporaryDirectory() as folder:
         _write_tokenizer(library, name, kind, pathlib.Path(folder))
-        model.companions = read_companions(pathlib.Path(folder), nothing, model)
+        known = read_companions(pathlib.Path(folder), nothing, model)
+    model.companions = dataclasses.replace(known, source=source, weights=checksums(model, family))
     model.provenance = Provenance(source=pathlib.Path(name).name)
     return model if head is None else head.on(model, nothing.path)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,7 @@ import keras
 import keras_lm.models
 import keras_lm.tasks
 from keras_lm.checkpoints import hub
-from keras_lm.checkpoints.adapted_head import adapted_head
+from keras_lm.checkpoints.adapted_head import adapted_head, brings_head
 from keras_lm.checkpoints.config import CONFIG, Config, provenance_of
 from keras_lm.checkpoints.directory import load_directory
 from keras_lm.checkpoints.family import BACKBONE
@@ -25,7 +26,7 @@ from keras_lm.checkpoints.lora import (
     load_lora,
 )
 from keras_lm.checkpoints.replacing import finish_interrupted
-from keras_lm.checkpoints.task_heads import TARGET_TASKS, WITH_LABELS, TaskHead
+from keras_lm.checkpoints.task_heads import TARGET_TASKS, WITH_HEADS, WITH_LABELS, TaskHead
 from keras_lm.tasks import TASKS, Task
 from keras_lm.training import LanguageModel
 from keras_lm.training.provenance import Provenance
@@ -141,14 +142,26 @@ def _load_adapted(path: pathlib.Path, task: Any, dtype: Any, labels: Any) -> Lan
         if head.options.get("labels") and labels is not None:
             adapted = load(base, head.name, dtype, labels=labels)
     elif not _is_that_task(beneath, head):
-        if head.name in WITH_LABELS and "labels" not in head.options:
-            raise ValueError(
-                "A classifier's head must lie with its adapters or with the model that they "
-                f"were trained on. Received: {path} and {base}, without one"
-            )
-        if isinstance(beneath, Task):
-            beneath = load(base, BACKBONE, dtype)
-        adapted = TASKS[head.name](beneath, **head.options)
+        if head.name in WITH_HEADS and not brings_head(path):
+            if type(beneath) is not TASKS[head.name]:
+                raise ValueError(
+                    "A task's head must lie with its adapters or with the model that they were "
+                    f"trained on. Received: {path} and {base}, without one"
+                )
+            # The head beneath is theirs, by other names of its classes.
+            adapted = load(base, head.name, dtype, labels=head.options.get("labels"))
+        else:
+            if head.name in WITH_LABELS and "labels" not in head.options:
+                raise ValueError(
+                    "The classes of a head must be named or counted. "
+                    f"Received: {path}, with neither; labels=None"
+                )
+            if isinstance(beneath, Task):
+                with warnings.catch_warnings():
+                    # Whatever head is beneath, its place is taken by that of the adapters.
+                    warnings.filterwarnings("ignore", message=".*left out")
+                    beneath = load(base, BACKBONE, dtype)
+            adapted = TASKS[head.name](beneath, **head.options)
     load_lora(adapted, path)
     if (path / CONFIG).is_file():
         known = provenance_of(Config.of(path / CONFIG))

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_lm.checkpoints.config import Config
+from keras_lm.checkpoints.base_weights import check_base
+from keras_lm.checkpoints.config import CONFIG, Config
 from keras_lm.checkpoints.families import family_of_model
 from keras_lm.checkpoints.family import Family
 from keras_lm.checkpoints.matching import Match, Source, shape_in_file, sources_of
@@ -219,7 +220,8 @@ def load_lora(model: Any, directory: Any) -> None:
         FileNotFoundError: a file is missing.
         ValueError: another method than LoRA, an option of PEFT that changes the numbers and is not
             computed here, an adapter of a module that the model does not have, a wrong shape; a
-            pickle; or the model has adapters. It is left as it was.
+            pickle; the model has adapters, or other weights than the one that they say they were
+            trained on. It is left as it was.
     """
     directory = pathlib.Path(directory)
     finish_interrupted(directory)
@@ -233,6 +235,8 @@ def load_lora(model: Any, directory: Any) -> None:
         )
     scale_of = _scales(config)
     model.build_all()
+    if (directory / CONFIG).is_file():
+        check_base(model, Config.of(directory / CONFIG))
     with SafetensorsFile(directory / ADAPTER_WEIGHTS) as file:
         modules = {_bare(m.name, family): m for m in modules_of(model, family)}
         heads = {

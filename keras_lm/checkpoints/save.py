@@ -1,5 +1,6 @@
 """Writes a model as a directory that Transformers and every safetensors tool open."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -9,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_lm.checkpoints.base_weights import BASE, changed, checksums, said_of
 from keras_lm.checkpoints.companions import (
     Companions,
     companion_files,
@@ -48,8 +50,9 @@ def save(
     a `TextEmbedder` there is what sentence-transformers reads: modules.json, 1_Pooling/config.json.
 
     Of a model behind `add_lora` what was trained alone is written, in PEFT's format:
-    adapter_config.json, which names the directory that the model was loaded from, and
+    adapter_config.json, which names the directory that the model was loaded from or saved to, and
     adapter_model.safetensors; or, with `lora="merged"`, the whole model with the adapters added.
+    What is beneath adapters must lie in that directory as it is.
 
     README.md is the model's card: what it is, the data and the scores that are known of it
     (`model.provenance`), its limits. One that somebody wrote or changed stays as it is.
@@ -70,7 +73,8 @@ def save(
 
     Raises:
         ValueError: a model of another kind, a wrong dtype or size, or weights that are too large
-            for the dtype; adapters and a whole model in one directory.
+            for the dtype; adapters and a whole model in one directory; adapters on weights that
+            were changed and not saved.
         OSError: what the file system says.
     """
     family = family_of_model(model)
@@ -86,6 +90,8 @@ def save(
         model.build()
     adapters = model.has_lora and lora == "adapters"
     _check_kind(directory, adapters)
+    if adapters:
+        _check_beneath(model, family)
     if model.has_lora and not adapters:
         model = model.merge_lora()
     companions = companion_files(model)
@@ -100,7 +106,39 @@ def save(
     if may_be_replaced(directory / CARD):
         files = itertools.chain([(CARD, holding(model_card(model)))], files)
     replace_files(directory, files, stale)
+    if not model.has_lora:
+        _note_base(model, family, directory, dtype)
     return directory
+
+
+def _check_beneath(model: Any, family: Family) -> None:
+    """Keeps adapters from naming a model that is not the one beneath them."""
+    known: Companions = getattr(model, "companions", Companions())
+    if known.source is None:
+        return  # They name none: who loads them says on what.
+    others = changed(model, family, known.weights)
+    if others:
+        raise ValueError(
+            "Adapters name the directory of the model beneath, so that its weights must lie there "
+            'as they are: save all of it, with lora="merged"; or, where the whole model is trained '
+            "before add_lora, save it before, too. "
+            f"Received: {known.source}, which has other values of {', '.join(others[:3])}"
+            + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+        )
+
+
+def _note_base(model: Any, family: Family, directory: pathlib.Path, dtype: str | None) -> None:
+    """Lets adapters name a directory that now has all weights as they are.
+
+    The one that they named before stays where it has them, too: of a copy fewer people know.
+    """
+    if dtype not in (None, *{tf.as_dtype(weight.dtype).name for weight in model.weights}):
+        return
+    known: Companions = getattr(model, "companions", Companions())
+    weights = checksums(model, family)
+    if known.source is None or any(known.weights.get(n) != sum_ for n, sum_ in weights.items()):
+        source = str(directory.resolve())
+        model.companions = dataclasses.replace(known, source=source, weights=weights)
 
 
 def _check_kind(directory: pathlib.Path, adapters: bool) -> None:
@@ -135,7 +173,9 @@ def config_of(model: Any, family: Family, dtype: str | None = None) -> dict[str,
     else:
         fields["model_type"] = family.model_type
     provenance = model.provenance.as_json()
-    ours = {PROVENANCE: provenance} if provenance else {}
+    ours: dict[str, Any] = {PROVENANCE: provenance} if provenance else {}
+    if model.has_lora:
+        ours[BASE] = said_of(model)
     return {**known, **fields, **headed, **ours, "torch_dtype": dtype}
 
 

@@ -46,6 +46,7 @@ _ANSWERING = (
 # A model without a head, and what stands in files of its own.
 _EMBEDDING = "text_embedding"
 WITH_LABELS = ("text_classification", "token_classification")
+WITH_HEADS = tuple(_LAST)  # of weights of their own
 
 
 @dataclasses.dataclass(frozen=True)

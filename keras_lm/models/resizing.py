@@ -49,7 +49,7 @@ def resize_token_embeddings(model: LanguageModel, new_size: int) -> Any:
     for old, new in zip(model.weights, resized.weights, strict=True):
         new.assign(old if old.shape == new.shape else _with_rows(old, new_size))
     if hasattr(model, "companions"):  # What came with it from a directory.
-        resized.companions = dataclasses.replace(model.companions, source=None)
+        resized.companions = dataclasses.replace(model.companions, source=None, weights={})
     resized.provenance = dataclasses.replace(model.provenance, scores=())
     return resized
 

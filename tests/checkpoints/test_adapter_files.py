@@ -95,10 +95,7 @@ def test_every_target_of_every_family_comes_back(make, targets, said, tmp_path):
     assert found["fan_in_fan_out"] == isinstance(model, GPT)
     if targets == ("feed_forward_out",):  # "dense" would mean others, too.
         assert "roberta.encoder.layer.0.output.dense" in found["target_modules"]
-    with pytest.raises(ValueError, match="load_lora"):
-        load(tmp_path / "adapters")  # The model was made here, not loaded.
-    again = load(tmp_path / "base")
-    load_lora(again, tmp_path / "adapters")
+    again = load(tmp_path / "adapters")
     np.testing.assert_allclose(again(inputs), model(inputs), atol=1e-5)
 
 
@@ -113,6 +110,77 @@ def test_peft_alone_says_how_many_classes_there_are(tmp_path):
     assert again.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
     np.testing.assert_allclose(again(IDS), model(IDS), atol=1e-5)
     assert load(tmp_path / "adapters", labels=["a", "b", "c"]).labels == ("a", "b", "c")
+
+
+def test_what_is_beneath_adapters_must_lie_where_they_say(adapters, tmp_path):
+    base, trained = tmp_path / "base", tmp_path / "trained"
+    save(BERT(30, **SIZES, heads=()), base)
+
+    def learnt(model, by=1e-4):  # As a training does that `save` did not see.
+        table = model.encoder.embedding.tokens.weights[0]
+        table.assign(table.numpy() + by * (np.arange(30) == 7)[:, None])
+        return model
+
+    model = learnt(TextClassifier(load(base), 2))
+    model.add_lora(2)
+    with pytest.raises(ValueError, match=r"must lie there as they are.*/base, which has other val"):
+        save(model, tmp_path / "adapters")
+    assert not (tmp_path / "adapters").exists()
+    headed = TextClassifier(load(base), 2)
+    headed.add_lora(2, train_head=False)
+    with pytest.raises(ValueError, match=r"other values of bert\.pooler"):
+        save(headed, tmp_path / "adapters")
+    save(model, tmp_path / "merged", lora="merged")
+
+    model = learnt(TextClassifier(load(base), 2))
+    save(model, trained)
+    model.add_lora(2)
+    shaken(model)
+    save(model, tmp_path / "adapters")
+    assert config_in(tmp_path / "adapters")["base_model_name_or_path"] == str(trained)
+    np.testing.assert_array_equal(load(tmp_path / "adapters")(IDS), model(IDS))
+    assert load(tmp_path / "adapters", dtype="bfloat16").has_lora  # Rounded, it is not known.
+    for other in (TextClassifier(load(base), 2), learnt(load(trained))):
+        with pytest.raises(ValueError, match="the model that they were trained on"):
+            load_lora(other, tmp_path / "adapters")
+    save(learnt(load(trained)), trained)
+    with pytest.raises(ValueError, match="a TextClassifier with other weights"):
+        load(tmp_path / "adapters")
+    with pytest.raises(ValueError, match="load_lora"):
+        load(adapters)  # Of a model that was made here, and never saved.
+
+
+def test_adapters_of_a_rounded_model_fit_the_whole_one_and_a_copy_is_not_named(tmp_path):
+    save(BERT(30, **SIZES), tmp_path / "base")
+    model = load(tmp_path / "base", dtype="bfloat16")
+    save(model, tmp_path / "copy")
+    model.add_lora(2)
+    shaken(model)
+    save(model, tmp_path / "adapters")
+    assert config_in(tmp_path / "adapters")["base_model_name_or_path"] == str(tmp_path / "base")
+    assert load(tmp_path / "adapters").dtype == "float32"
+
+
+def test_the_classes_of_adapters_may_be_others_than_those_beneath(tmp_path):
+    save(TextClassifier(BERT(30, **SIZES, heads=()), ["a", "b", "c"]), tmp_path / "three")
+    with pytest.warns(UserWarning, match="left out: classifier"):
+        beneath = load(tmp_path / "three", "backbone")
+    model = TextClassifier(beneath, ["no", "yes"])
+    model.add_lora(2)
+    shaken(model)
+    save(model, tmp_path / "two")
+    again = load(tmp_path / "two")  # Its own head is there, so that nothing is to be warned of.
+    assert again.labels == ("no", "yes")
+    np.testing.assert_array_equal(again(IDS), model(IDS))
+
+    save(TextClassifier(BERT(30, **SIZES, heads=()), 2), tmp_path / "numbered")
+    model = load(tmp_path / "numbered", labels=["no", "yes"])
+    model.add_lora(2, train_head=False)
+    shaken(model)
+    save(model, tmp_path / "named")
+    again = load(tmp_path / "named")  # The head beneath, by the names that the adapters say.
+    assert again.labels == ("no", "yes")
+    np.testing.assert_array_equal(again(IDS), model(IDS))
 
 
 @pytest.fixture(scope="module")
