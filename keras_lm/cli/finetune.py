@@ -201,8 +201,14 @@ def _labels(options: argparse.Namespace) -> list[str] | None:
     if options.labels is not None and options.labels_file is not None:
         raise ValueError("Give --labels or --labels-file. Received: both")
     if options.labels_file is not None:
-        lines = pathlib.Path(options.labels_file).read_text("utf-8").split("\n")
-        names = [line.strip() for line in lines if line.strip()]
+        try:
+            text = pathlib.Path(options.labels_file).read_text("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"--labels-file must be UTF-8. Received: {options.labels_file!r}, where byte "
+                f"{error.start} is 0x{error.object[error.start]:02x}"
+            ) from None
+        names = [line.strip() for line in text.split("\n") if line.strip()]
     elif options.labels is not None:
         names = [name.strip() for name in options.labels.split(",")]
     else:

@@ -46,5 +46,5 @@ class BadRows:
         if not kept:
             received = "none" if files is None else f"none in {files!s:.200}"
             if self.dropped:
-                received = f"{len(self.dropped)} bad ones; the first: {self.dropped[0]}"
+                received = f"{len(self.dropped):,} bad; the first: {self.dropped[0]}"
             raise ValueError(f"There must be a {kind} at least. Received: {received}")

@@ -139,10 +139,15 @@ def _from_csv(path: pathlib.Path, columns: Sequence[str]) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
-                raise ValueError(
+                rule = (
                     "A cell of CSV that begins with a quote must end with one, and quotes within "
-                    f"are doubled. Received: {error} in line {first} of {path}"
-                ) from None
+                    "are doubled."
+                )
+                what = str(error)
+                if what.startswith("new-line character"):
+                    rule = "A line must end with a line feed, or a carriage return and a line feed."
+                    what = "a carriage return alone"
+                raise ValueError(f"{rule} Received: {what} in line {first} of {path}") from None
             finally:
                 csv.field_size_limit(limit)
             yield first, cells

@@ -39,8 +39,9 @@ def read_sentences(
 
     Raises:
         TypeError: neither or both of `files` and `rows`, or something that cannot be read twice.
-        ValueError: a line without the columns, a tag that is none of `labels`, a word that is
-            empty, tags that are not as many as words, or no sentence at all.
+        ValueError: a line without the columns, or with other ones than the first, a tag that is
+            none of `labels`, a word that is empty, tags that are not as many as words, or no
+            sentence at all.
         FileNotFoundError: a file is missing, or a glob matches nothing.
     """
     index = {name: i for i, name in enumerate(check_names(labels))}
@@ -63,10 +64,11 @@ def read_sentences(
 
 
 class _Line(NamedTuple):
-    """A line of a file, its cells, and where it stands."""
+    """A line of a file, its cells, how many the first line has, and where it stands."""
 
     text: str
     cells: list[str]
+    width: int
     place: str
 
 
@@ -74,10 +76,12 @@ def _blocks(files: Files) -> Iterator[list[_Line]]:
     """The lines of each sentence."""
     for path in text_files.resolve(files):
         lines: list[_Line] = []
+        width = 0
         for number, text in enumerate(text_files.read_lines(path), 1):
             cells = text.split("\t") if "\t" in text else text.split()
             if text.strip() and cells[0] != _DOCUMENT:
-                lines.append(_Line(text, cells, f"line {number} of {path}"))
+                width = width or len(cells)
+                lines.append(_Line(text, cells, width, f"line {number} of {path}"))
             elif lines:
                 yield lines
                 lines = []
@@ -95,6 +99,12 @@ def _from_lines(lines: list[_Line], columns: list[int], index: dict[str, int]) -
         if len(line.cells) < 2 or not word:
             raise BadRowError(
                 "A line must have a word and a tag, with a tab or spaces between. "
+                f"Received: {line.text!r:.80} in {line.place}"
+            )
+        if len(line.cells) != line.width:
+            # A space within a word would make a word of its first part.
+            raise BadRowError(
+                f"A line must have as many columns as the first one, {line.width}. "
                 f"Received: {line.text!r:.80} in {line.place}"
             )
         sentence.words.append(word)

@@ -5,6 +5,7 @@ U+2028, not a form feed. A line is one text. A blank line separates documents, a
 of a file; who has no use for documents skips blank lines.
 """
 
+import codecs
 import glob
 import gzip
 import os
@@ -96,6 +97,8 @@ def _lines(paths: list[pathlib.Path]) -> Iterator[str]:
 
 
 def _decode(line: bytes, path: pathlib.Path, offset: int) -> str:
+    if offset == 0 and _looks_like_utf_16(line[:4]):
+        raise ValueError(f"A text file must be UTF-8. Received: {str(path)!r}, which is UTF-16")
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -106,3 +109,12 @@ def _decode(line: bytes, path: pathlib.Path, offset: int) -> str:
     if text.endswith("\n"):
         text = text[:-2] if text.endswith("\r\n") else text[:-1]
     return text.removeprefix("\ufeff") if offset == 0 else text
+
+
+def _looks_like_utf_16(begin: bytes) -> bool:
+    """Says it of the first four bytes of a file: a mark, or two characters of ASCII.
+
+    Those are UTF-8, too, where every other character is NUL.
+    """
+    marked = begin.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return marked or [byte > 0 for byte in begin] in ([True, False] * 2, [False, True] * 2)

@@ -37,6 +37,8 @@ def place(tmp_path_factory):
     (path / "train.csv").write_text(TRAIN)
     (path / "tags.conll").write_text(TAGGED)
     (path / "texts.txt").write_text("good film\nbad film .\n")
+    (path / "utf16.txt").write_text("no\nyes\n", "utf-16")
+    (path / "mark.txt").write_text("yes\nmaybe\n", "utf-8-sig")
     return path
 
 
@@ -260,6 +262,11 @@ def test_embeddings_and_answers_come_from_files_too(place, capsys):
         ({"--train": "gone.csv"}, "--train must be a file. Received: 'gone.csv'"),
         ({"--out": "."}, "--out must not exist yet"),
         ({"--labels": None}, "needs --labels"),
+        ({"--labels": None, "--labels-file": "@utf16"}, "--labels-file must be UTF-8. Received: "),
+        (
+            {"--labels": None, "--labels-file": "@mark"},
+            "A label must be one of yes, maybe. Received: 'no' in",
+        ),
         ({"--labels": "a,a"}, "Labels must be different names"),
         ({"--column": "label=stars"}, "'stars' missing"),
         ({"--column": "words=1"}, "NAME one of text, text_pair, label"),
@@ -290,6 +297,7 @@ def test_what_cannot_be_is_said_and_leaves_nothing(place, tmp_path, capsys, chan
         **changes,
     }
     there = {"@": words["--train"], "@bert": str(place / "bert.keras")}
+    there |= {"@utf16": str(place / "utf16.txt"), "@mark": str(place / "mark.txt")}
     words = {name: there.get(word, word) for name, word in words.items()}
     given = [part for name, word in words.items() if word is not None for part in (name, word)]
     if "--column" not in changes or "label=" in changes["--column"]:

@@ -260,7 +260,7 @@ def test_bad_rows_can_be_dropped_and_are_listed(numbered):
     data = make(numbered, rows, bad_rows="drop")
     assert data.num_rows == len(BAD) == len(data.dropped)
     assert "'gud' in column 'label', rows[1]" in data.dropped[0]
-    with pytest.raises(ValueError, match=r"2 bad ones; the first: .*'no' in column 'label'"):
+    with pytest.raises(ValueError, match=r"2 bad; the first: .*'no' in column 'label'"):
         make(numbered, [{"text": "w1", "label": "no"}] * 2, bad_rows="drop")
 
 

@@ -65,6 +65,7 @@ def test_a_place_is_the_line_where_a_row_begins(tmp_path):
         ("a.csv", "label2,b\n1,2\n1,2,3\n", r"3 cells for 2 columns in line 3 of .*a\.csv"),
         ("a.csv", 'label2,b\n1,"2\n', r"unexpected end of data in line 2 of .*a\.csv"),
         ("a.csv", 'label2,b\n1,"2"3\n', r"in line 2 of .*a\.csv"),
+        ("a.csv", "label2,b\r1,2\r", r"a carriage return alone in line 1 of .*a\.csv"),
         ("a.tsv", "label2\tb\n1\n", r"1 cells for 2 columns in line 2 of .*a\.tsv"),
         ("a.jsonl", '{"label2": 1}\n{"label2": 1', r"in line 2 of .*a\.jsonl"),
         ("a.jsonl", '{"label2": 1, "label2": 2}', r"'label2' twice in line 1 of .*a\.jsonl"),

@@ -131,6 +131,7 @@ def test_a_label_stays_with_its_token_in_every_epoch(tokenizer):
             r"one of O, B-PER.*Received: 'B-ORG' in column 1, line 2 of .*a\.conll",
         ),
         ("Ann\n", {}, r"a word and a tag.*'Ann' in line 1"),
+        ("Ann B-PER\nNew York O\n", {}, r"as the first one, 2\. Received: 'New York O' in line 2"),
         ("Ann B-PER\n", {"tag": 4}, "a word and a tag.*in line 1"),
         ("\tB-PER\n", {}, "a word and a tag.*in line 1"),
         ("-DOCSTART- O\n\n", {}, "a sentence at least"),
@@ -172,7 +173,7 @@ def test_sentences_that_are_wrong_can_be_left_out_and_are_listed(tokenizer, tmp_
     assert data.num_rows == 2
     assert ["line 4 of" in data.dropped[0], "line 7 of" in data.dropped[1]] == [True, True]
     rows = [{"words": ["of"], "tags": [9]}, {"words": ["of"], "tags": ["O", "O"]}]
-    with pytest.raises(ValueError, match=r"a sentence at least.*2 bad ones.*rows\[0\]"):
+    with pytest.raises(ValueError, match=r"a sentence at least.*2 bad.*rows\[0\]"):
         tagging(None, tokenizer, rows=rows, **options)
 
 

@@ -78,7 +78,7 @@ def test_bad_rows_are_named_or_counted(letters, tmp_path):
     with pytest.raises(ValueError, match='bad_rows must be "raise" or "drop"'):
         data.translation(path, letters, bad_rows="skip")
     rows = [{"source": "", "target": "a"}]
-    with pytest.raises(ValueError, match=r"1 bad ones; the first: .*'source'"):
+    with pytest.raises(ValueError, match=r"1 bad; the first: .*'source'"):
         data.translation(rows=rows, tokenizer=letters, bad_rows="drop")
     (tmp_path / "a.en").write_text("a\n\u200b\nc\n", "utf-8")
     (tmp_path / "a.fr").write_text("b\nb\n\n", "utf-8")

@@ -146,6 +146,8 @@ def test_a_progress_bar_is_shown_where_it_is_wanted(task, capsys):
         (["a", ("a", "b")], {}, r"Received: \('a', 'b'\) at 1"),
         ([("a", "b"), ("a",)], {}, r"Received: \('a',\) at 1"),
         (["a", None], {}, "Received: None at 1"),
+        (None, {}, "Received: None"),
+        (["a", "b\ud800"], {}, r"no half of a surrogate pair.*ud800' at 1"),
         (["a"], {"batch_size": 0}, "batch_size must be positive"),
         (["a"], {"steps": 3}, "for data, not for texts"),
     ],

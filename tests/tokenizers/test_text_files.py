@@ -59,6 +59,15 @@ def test_bytes_that_are_not_utf8_are_named_with_file_and_offset(tmp_path):
         list(read_lines(tmp_path / "x.txt"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_is_told_as_such(tmp_path, encoding):
+    (tmp_path / "x.txt").write_bytes("text\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"must be UTF-8.*x\.txt', which is UTF-16"):
+        list(read_lines(tmp_path / "x.txt"))
+    (tmp_path / "x.txt").write_bytes(b"a\0 NUL is a character\n")
+    assert list(read_lines(tmp_path / "x.txt")) == ["a\0 NUL is a character"]
+
+
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
