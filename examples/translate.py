@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_200)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("saved_models/translate"))
     args = parser.parse_args()
-    start = time.monotonic()
+    start, processor = time.monotonic(), time.process_time()
     keras.utils.set_random_seed(0)
     pairs = dict(corpora.descriptions("en", args.target))
     text = split(sorted(source for source in pairs if len(source.split()) <= MOST_WORDS))
@@ -81,18 +81,26 @@ def main() -> None:
     sources = sorted(fit_in, key=share)[:MOST_SENTENCES]
     wanted = [pairs[source] for source in sources]
     rows = [{"source": one, "target": other} for one, other in zip(sources, wanted, strict=True)]
-    figures = keras_lm.evaluate(model, rows=rows, batch_size=64, verbose=0)
+    found = {
+        f"Translator, {name}": keras_lm.evaluate(asked, rows=rows, batch_size=64, verbose=0)
+        for name, asked in (
+            (f"{model.num_beams} beams", model),
+            ("the likeliest token each time", keras_lm.Translator(transformer, num_beams=1)),
+        )
+    }
     memory = Memory(*map(list, zip(*train, strict=True))).answer(sources)
     others = {"copying the source": sources, "the most similar sentence's translation": memory}
-    print(f"\nOn {figures['rows']:,} sentences that were held out:")
+    found |= {who: translation_figures(texts, wanted) for who, texts in others.items()}
+    print(f"\nOn {len(rows):,} sentences that were held out:")
     for name in ("bleu", "chrf"):
-        scores = {who: translation_figures(found, wanted)[name] for who, found in others.items()}
-        report(f"{name}, higher is better", {"Translator": figures[name], **scores}, digits=1)
-        print(f"    {figures[f'{name}_signature']}")
-    found = model.predict(sources[:5], verbose=0).texts
-    for source, target, reference in zip(sources, found, wanted, strict=False):
+        scores = {who: figures[name] for who, figures in found.items()}
+        report(f"{name}, higher is better", scores, digits=1)
+        print(f"    {next(iter(found.values()))[f'{name}_signature']}")
+    translations = model.predict(sources[:5], verbose=0).texts
+    for source, target, reference in zip(sources, translations, wanted, strict=False):
         print(f"  {source}\n    {target}\n    ({reference})")
     leave(model, args.out, start)
+    print(f"Processor time: {(time.process_time() - processor) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
