@@ -112,12 +112,12 @@ _OWN = (*_SECONDS, "at", "target", "output", "of")
 
 def _refuse(model: Any, options: argparse.Namespace, *allowed: str) -> None:
     """Refuses options that the model does not have."""
+    kind = type(model).__name__
     for name in _OWN:
         if getattr(options, name) is not None and name not in allowed:
-            kind = "--attention of it" if options.attention else "it"
+            kind = f"--attention of a {kind}" if options.attention else f"a {kind}"
             raise ValueError(
-                f"--{name.replace('_', '-')} is not for {kind}. "
-                f"Received: {options.model}, a {type(model).__name__}"
+                f"--{name.replace('_', '-')} is not for {kind}. Received: {options.model}"
             )
 
 

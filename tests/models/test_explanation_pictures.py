@@ -147,6 +147,11 @@ def test_png_and_svg_are_drawn_and_say_what_no_font_has(tmp_path):
     assert maps.shape[1] > maps.shape[0] > 300
     drawn = draw_explanation(ATTENTION, tmp_path / "c.svg", layer=0).read_text("utf-8")
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    long = latin._replace(target="many words " * 40)
+    wide = pixels.imread(draw_explanation(long, tmp_path / "e.png"))
+    assert wide.shape[1] == image.shape[1]
+    assert wide.shape[0] > image.shape[0] + 100  # The target takes several lines.
+    (tmp_path / "e.png").unlink()
     unknown = attribution("\ue123 x", [(2, 3)], [0.3])
     with pytest.warns(UserWarning, match=r"a \.html shows them: 57635"):
         draw_explanation(unknown, tmp_path / "d.png")

@@ -89,13 +89,13 @@ def attribution_figure(every: Sequence[Any]) -> Any:
     import matplotlib
 
     with matplotlib.rc_context(_settings()):
-        measure = _Measure(figure_class)
+        measure, measure_bold = _Measure(figure_class), _Measure(figure_class, "bold")
         lines: list[list[tuple[float, str, Any]]] = []
-        heads: list[int] = []
+        bold: set[int] = set()
         for found in every:
-            head = f"{found.target} {found.said}"
-            heads.append(len(lines))
-            lines.append([(0.0, head, None)])
+            head = _wrapped([Piece(found.target, None)], 0.0, measure_bold)
+            bold.update(range(len(lines), len(lines) + len(head)))
+            lines += [*head, [(0.0, found.said, None)]]
             cut = [
                 pieces(text, found.tokens, found.scores, part)
                 for part, text in enumerate(found.texts)
@@ -118,7 +118,7 @@ def attribution_figure(every: Sequence[Any]) -> Any:
                     y,
                     text,
                     size=_SIZE,
-                    weight="bold" if number in heads else "normal",
+                    weight="bold" if number in bold else "normal",
                     bbox=box,
                     parse_math=False,
                 )
@@ -167,12 +167,12 @@ def _words(text: str, keep: bool) -> list[str]:
 class _Measure:
     """How wide texts are, in inches."""
 
-    def __init__(self, figure_class: Any) -> None:
+    def __init__(self, figure_class: Any, weight: str = "normal") -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         self.figure = figure_class((_WIDTH, 1), dpi=_DPI)
         self.renderer = FigureCanvasAgg(self.figure).get_renderer()
-        self.text = self.figure.text(0, 0, "", size=_SIZE, parse_math=False)
+        self.text = self.figure.text(0, 0, "", size=_SIZE, weight=weight, parse_math=False)
         self.space = self._width("a a") - self._width("aa")
 
     def __call__(self, text: str) -> float:
