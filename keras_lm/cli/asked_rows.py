@@ -1,10 +1,12 @@
 """The rows of a file that a fine-tuned model is asked about."""
 
 import itertools
+import pathlib
 from collections.abc import Iterator, Sequence
 
 from keras_lm.cli.task_columns import COLUMNS, read_columns
 from keras_lm.data.label_values import BadCellError, text_of
+from keras_lm.data.questions import questions_in
 from keras_lm.data.table_rows import Row, open_rows
 from keras_lm.tokenizers.text_files import read_lines
 
@@ -31,7 +33,11 @@ def asked_rows(
     called = read_columns(task, columns, (*known.asked, *second))
     wanted = [str(called.get(name, name)) for name in known.asked]
     rows: Iterator[Row]
-    if file is not None and file.lower().removesuffix(".gz").endswith(_TABLES):
+    named_as = "" if file is None else file.lower().removesuffix(".gz")
+    asks_squad = task == "question_answering" and named_as.endswith(".json") and not called
+    if file is not None and asks_squad:
+        rows = questions_in(pathlib.Path(file))
+    elif file is not None and named_as.endswith(_TABLES):
         asked = [str(called[name]) for name in second if name in called]
         rows = open_rows(file, None, [*wanted, *asked])
     else:

@@ -126,7 +126,8 @@ def _batches(model: Any, file: str, options: argparse.Namespace, longest: int) -
             drop_remainder=False,
             **common,
         )
-        counts = {"pairs too long": found.num_too_long}
+        behind = "left out" if options.task == "translation" else "without their end"
+        counts = {"pairs": found.num_rows, f"of them too long and {behind}": found.num_too_long}
     else:
         common |= {"batch_size": options.batch_size or _BATCH_SIZE, "sequence_length": length}
         if options.task == "text_classification":
@@ -143,7 +144,7 @@ def _batches(model: Any, file: str, options: argparse.Namespace, longest: int) -
             found = data.tagging(file, model.tokenizer, labels=model.labels, **common)
         counts = {"rows": found.num_rows, "of them without their end": found.num_cut}
     dropped = getattr(found, "dropped", [])
-    counts["left out"] = len(dropped)
+    counts["bad and left out" if isinstance(model, TargetTask) else "left out"] = len(dropped)
     said = ", ".join(f"{value:,} {name}" for name, value in counts.items())
     print(f"{file}: {said}", file=sys.stderr)
     for wrong in dropped:

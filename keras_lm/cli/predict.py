@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", help="what keras-lm finetune or keras_lm.save wrote")
     parser.add_argument(
-        "file", nargs="?", help=".csv, .tsv or .jsonl with named columns; any other: a text a line"
+        "file",
+        nargs="?",
+        help=".csv, .tsv or .jsonl with named columns, of questions SQuAD's .json; any other: "
+        "a text a line",
     )
     parser.add_argument("--text", action="append", help="a text in place of a file; repeatable")
     parser.add_argument(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from keras_lm.data.bad_rows import BadRowError, BadRows
 from keras_lm.data.label_values import wrong_with
-from keras_lm.data.table_rows import Files, Values, open_rows
+from keras_lm.data.table_rows import Files, Row, Values, open_rows
 from keras_lm.tokenizers import text_files
 
 _JOINER = "\u200d"  # goes on with an emoji
@@ -77,6 +77,12 @@ def read_questions(
             found.append(_checked(item))
     bad.require(found, files, "question")
     return found, bad.dropped
+
+
+def questions_in(path: pathlib.Path) -> Iterator[Row]:
+    """The questions of a file of SQuAD's format and their contexts, without a look at answers."""
+    for item in _from_squad(path):
+        yield Row({"question": item.question, "context": item.context}, item.place)
 
 
 class _Item(NamedTuple):

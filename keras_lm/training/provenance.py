@@ -18,7 +18,7 @@ from keras_lm.training.keras_overrides import layers_of
 # Attributes of the pipelines of `keras_lm.data`, and what a card calls them.
 COUNTED = {
     "num_cut": "of them without their end",
-    "num_too_long": "pairs too long",
+    "num_too_long": "of them too long to be learnt as they are",
     "dropped": "left out",
 }
 

@@ -254,6 +254,10 @@ def test_embeddings_and_answers_come_from_files_too(place, capsys):
     assert main(["predict", str(place / "answers"), str(asked)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["context"][found["start"] : found["end"]] == found["answer"]
+    paragraph = {"context": row["context"], "qas": [{"id": "1", "question": row["question"]}]}
+    (place / "squad.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    assert main(["predict", str(place / "answers"), str(place / "squad.json")]) == 0
+    assert json.loads(capsys.readouterr().out) == found
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def test_pairs_become_a_translator_that_is_evaluated_and_asked(tmp_path, capsys,
     words = ["finetune", str(tmp_path / "before.keras"), *words, "--out", out, "--verbose", "0"]
     assert main(words) == 0
     printed = capsys.readouterr()
-    assert "pairs too long, 0 left out" in printed.err
+    said = "8 pairs, 0 of them too long and left out, 0 bad and left out"
+    assert f"pairs.tsv: {said}" in printed.err
     assert printed.out.splitlines()[-1] == out
     assert "pipeline_tag: translation" in (tmp_path / "en-fr" / "README.md").read_text()
 
