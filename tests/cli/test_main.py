@@ -1,9 +1,10 @@
+import functools
 import subprocess
 import sys
 
 import pytest
 
-from keras_lm import GPT
+from keras_lm import GPT, checkpoints
 from keras_lm.cli.main import main
 from keras_lm.tokenizers import train_byte_bpe
 
@@ -15,7 +16,15 @@ def saved(topics, tmp_path_factory):
     model.build()
     path = tmp_path_factory.mktemp("models") / "gpt.keras"
     model.save(path)
-    return path, model
+    return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_once():
+    """Commands and Python share a model that was read, and its graphs, which take long to trace."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints, "load", functools.cache(checkpoints.load))
+        yield
 
 
 def test_help_names_the_commands_without_importing_tensorflow():
@@ -33,7 +42,7 @@ def test_help_names_the_commands_without_importing_tensorflow():
 
 
 def test_generate_prints_what_python_gives(saved, capsys):
-    path, model = saved
+    path, model = saved, checkpoints.load(str(saved))
     words = ["generate", str(path), "The assert", "if x", "--max-new-tokens", "5", "--seed", "3"]
     assert main([*words, "--top-k", "9"]) == 0
     expected = model.generate(["The assert", "if x"], max_new_tokens=5, seed=3, top_k=9)
@@ -42,7 +51,7 @@ def test_generate_prints_what_python_gives(saved, capsys):
 
 @pytest.mark.slow
 def test_generate_finds_beams_and_streams(saved, capsys):
-    path, model = saved
+    path, model = saved, checkpoints.load(str(saved))
     words = ["generate", str(path), "The assert", "--max-new-tokens", "5"]
     assert main([*words, "--num-beams", "2", "-n", "2", "--length-penalty", "0.5"]) == 0
     expected = model.generate(
@@ -60,8 +69,7 @@ def test_generate_finds_beams_and_streams(saved, capsys):
 
 
 def test_export_prints_the_path_of_the_version(saved, tmp_path, capsys):
-    path, _ = saved
-    words = ["export", str(path), str(tmp_path / "gpt"), "--max-new-tokens", "3"]
+    words = ["export", str(saved), str(tmp_path / "gpt"), "--max-new-tokens", "3"]
     assert main([*words, "--num-beams", "2", "--no-extra-files"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "gpt" / "1")
     assert not (tmp_path / "gpt" / "1" / "assets.extra").exists()

@@ -14,15 +14,6 @@ def run(*arguments, cwd=None):
     )
 
 
-def test_a_missing_file_is_one_line_before_any_training():
-    done = run("missing.txt")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.splitlines()[-1] == (
-        "quickstart: A text file must exist. Received: 'missing.txt'"
-    )
-
-
 @pytest.mark.slow
 def test_an_empty_file_is_one_line(tmp_path):
     (tmp_path / "empty.txt").write_text("")
@@ -38,6 +29,15 @@ def quickstart():
     import quickstart
 
     return quickstart
+
+
+def test_a_missing_file_is_one_line_before_any_training(quickstart, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["quickstart.py", "missing.txt"])
+    with pytest.raises(SystemExit) as ended:
+        quickstart.main()
+    # A text is what Python prints last, and the exit status is 1.
+    assert ended.value.code == "quickstart: A text file must exist. Received: 'missing.txt'"
+    assert capsys.readouterr() == ("", "")
 
 
 def paragraphs(count):

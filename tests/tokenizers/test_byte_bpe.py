@@ -191,6 +191,8 @@ class Exported(tf.Module):
         }
 
 
+# By default tests/serving asks such a process, and test_tokenizer_export a graph that was loaded.
+@pytest.mark.slow
 def test_a_saved_model_gives_the_same_ids_in_a_process_with_tensorflow_alone(
     tokenizer, trained, tmp_path
 ):
