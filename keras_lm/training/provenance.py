@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_lm.training.keras_overrides import layers_of
 
@@ -121,6 +122,8 @@ def _said(item: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items()}
+    if tf.is_tensor(value):  # as Keras's metrics are
+        value = value.numpy()
     if isinstance(value, np.generic | np.ndarray):
         value = value.tolist()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -147,7 +147,7 @@ def test_the_parts_of_a_pretrainer_know_what_it_read():
     assert "data without a name" in model_card(model.discriminator)
 
 
-def test_a_training_that_breaks_off_is_no_secret():
+def test_a_training_that_breaks_off_is_no_secret(tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt
@@ -162,7 +162,12 @@ def test_a_training_that_breaks_off_is_no_secret():
     task.evaluate(tf.ones((2, 3), "int32"), tf.ones(2), verbose=0)
     (scores,) = task.provenance.scores
     assert scores.data is None
-    assert set(scores.figures) == {"loss", "accuracy"}
+    assert {name: type(value) for name, value in scores.figures.items()} == {
+        "loss": float,
+        "accuracy": float,
+    }
+    save(task, tmp_path)
+    assert load(tmp_path).provenance == task.provenance
 
 
 def test_what_is_noted_is_json_whatever_was_found():
