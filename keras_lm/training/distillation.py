@@ -93,7 +93,8 @@ class Distillation(LanguageModel):
 
     Returns:
         A dict of float32: by the student's heads its outputs, as of the student; and `teacher`, or
-        `teacher_start` and `teacher_end`, the teacher's.
+        `teacher_start` and `teacher_end`, the teacher's. Of vectors also `soft`, the student's in
+        the width of `teacher`.
 
     Raises:
         ValueError: other models than these, or with different classes or tokens; the models were
@@ -197,6 +198,9 @@ class Distillation(LanguageModel):
         own = self._by_own_head(self.student(inputs, training=training))
         theirs = self._by_own_head(self.teacher(inputs, training=False))
         theirs = {self._teachers(head): tf.stop_gradient(theirs[head]) for head in theirs}
+        if self.kind == "vectors":
+            # Here, for metrics are computed when the step has changed the matrix.
+            theirs[_TEACHER], own[_SOFT] = self._as_wide(theirs[_TEACHER], own[_VECTORS])
         return {**own, **theirs}
 
     def per_head(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -213,10 +217,8 @@ class Distillation(LanguageModel):
             weights[head] = weights[soft] = weight
             wanted[head] = wanted[soft] = label
             if outputs is not None:
-                found[head] = found[soft] = outputs[head]
+                found[head], found[soft] = outputs[head], outputs.get(soft, outputs[head])
                 wanted[soft] = outputs[self._teachers(head)]
-        if outputs is not None and self.kind == "vectors":
-            wanted[_SOFT], found[_SOFT] = self._as_wide(wanted[_SOFT], found[_SOFT])
         return wanted, found if outputs is not None else None, weights
 
     def head_loss(
