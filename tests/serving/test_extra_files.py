@@ -33,6 +33,18 @@ def test_the_sheet_has_a_question_to_each_signature_and_its_answer(exports, load
     assert "example" not in sheet["signatures"]["prefill"]
 
 
+def test_both_texts_of_a_pair_are_in_a_question_and_in_its_rows_of_ids(bert):
+    vector, rows = tf.TensorSpec([None], tf.string), tf.TensorSpec([None, None], tf.int32)
+    names = ("question", "context", "text", "target")
+    inputs = {**dict.fromkeys(names, vector), "token_ids": rows}
+    asked = question(inputs, [("a question", "its context"), "both"], bert.tokenizer.encode)
+    first, second = [b"a question", b"both"], [b"its context", b"both"]
+    assert [asked[name].tolist() for name in names] == [first, second] * 2
+    ids = bert.tokenizer.encode("a question", "its context")
+    assert asked["token_ids"][0, : len(ids)].tolist() == ids
+
+
+@pytest.mark.slow  # An export of another model, and its answers.
 def test_a_question_is_asked_of_a_context_in_rows_of_ids_too(answerer, tmp_path):
     threshold, answerer.no_answer_threshold = answerer.no_answer_threshold, None
     try:
