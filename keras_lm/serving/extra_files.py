@@ -1,9 +1,12 @@
 """What lies beside a SavedModel for who runs it: the sheet, the card, requests for warming up."""
 
+import contextlib
 import itertools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import tensorflow as tf
 
 from keras_lm.serving.questions import TEXTS, answer, inputs_of, is_for_an_engine, question
 from keras_lm.serving.sheet import signature_entry, write_sheet
@@ -23,6 +26,9 @@ def write_extra_files(
     batch_sizes: Sequence[int],
 ) -> None:
     """Writes `assets.extra/` of a version, and asks each signature its example.
+
+    The graphs are run as they were traced: optimized, as a server runs them, they may round the
+    last digits of numbers otherwise.
 
     Args:
         version: the directory of the SavedModel.
@@ -56,9 +62,22 @@ def write_extra_files(
         example = None
         if not is_for_an_engine(concrete):
             asked = question(inputs, [short], encode)
-            example = asked, answer(concrete, asked)
+            with unoptimized():
+                example = asked, answer(concrete, asked)
             for size, text in itertools.product(batch_sizes, (short, long)):
                 warming.append((key, question(inputs, [text] * size, encode)))
         entries[key] = signature_entry(key, concrete, example, features)
     write_sheet(directory, name, model, options, entries, about)
     write_warmup(directory, name, warming)
+
+
+@contextlib.contextmanager
+def unoptimized() -> Iterator[None]:
+    """Runs graphs as they were traced: to optimize one takes longer than the one time it is run."""
+    name = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(name, False)
+    tf.config.optimizer.set_experimental_options({name: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
