@@ -1,5 +1,6 @@
 """One import of TensorFlow for the whole run, two logical CPU devices, seeded."""
 
+import contextlib
 import gc
 import os
 from unittest import mock
@@ -18,7 +19,6 @@ gc.disable()
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
-tf.random.set_seed(0)
 
 
 def pytest_collection_finish():
@@ -42,14 +42,21 @@ def pytest_xdist_make_scheduler(config, log):
     return BySharedFixtures(config, log)
 
 
+_FOLDER = pytest.StashKey()
+
+
 @pytest.fixture(autouse=True)
-def seeded():
+def seeded(request):
     """Every test draws the same random numbers, whatever ran before it.
 
     But not those of TensorFlow's own state, which nothing here draws. `tf.random.set_seed` throws
     away all kernels and graphs that have run, and the first run of a graph is the one that costs.
+    It is done where another folder begins, so that they do not fill the memory.
     """
-    with mock.patch.object(tf.random, "set_seed"):
+    stash, folder = request.config.stash, request.path.parent
+    begins = stash.get(_FOLDER, None) != folder
+    stash[_FOLDER] = folder
+    with contextlib.nullcontext() if begins else mock.patch.object(tf.random, "set_seed"):
         keras.utils.set_random_seed(0)
 
 
