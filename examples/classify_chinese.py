@@ -23,6 +23,7 @@ import argparse
 import os
 import pathlib
 import time
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -42,7 +43,9 @@ from keras_lm.tasks.figures import class_figures
 LABELS = ["negative", "positive"]
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
 SAME_CHARACTERS = 12  # in a row are about six words
-MOST_TOKENS, PRETRAINED_TOKENS = 128, 64
+MOST_TOKENS, VOCABULARY = 128, 8_000
+# Tokens of a row, rows of a batch, share of the steps, learning rate.
+PHASES = ((16, 64, 0.8, 2e-3), (64, 16, 0.2, 5e-4))
 SIZES = {
     "hidden_size": 128,
     "num_layers": 2,
@@ -83,55 +86,53 @@ def counting(train: list[Row], dev: list[Row], test: list[Row]) -> list[str]:
     return best.predict(vectors.transform([row["text"] for row in test])).tolist()
 
 
-def pretrained(texts: list[str], steps: int) -> keras_lm.BERT:
-    """A masked LM on the reviews to train on, with a vocabulary of their own."""
-    tokenizer = keras_lm.tokenizers.train_wordpiece(texts=texts, vocab_size=6_000)
-    bert = keras_lm.BERT(
+def tokenizer_of(texts: list[str], kind: str) -> Any:
+    """A vocabulary of these texts: characters, or bytes joined to characters and frequent words."""
+    if kind == "characters":
+        return keras_lm.tokenizers.train_wordpiece(texts=texts, vocab_size=VOCABULARY)
+    return keras_lm.tokenizers.train_byte_bpe(texts=texts, vocab_size=VOCABULARY, kind="roberta")
+
+
+def pretrained(texts: list[str], kind: str, steps: int) -> keras_lm.BERT | keras_lm.RoBERTa:
+    """A masked LM on these texts: on short rows first, then on as many steps of longer ones as say.
+
+    Short rows let attention to the neighbours be learned in hundreds of steps; the longer ones are
+    there for the positions that short ones do not have.
+    """
+    tokenizer = tokenizer_of(texts, kind)
+    family = keras_lm.BERT if kind == "characters" else keras_lm.RoBERTa
+    model = family(
         tokenizer.vocab_size,
         **SIZES,
         dropout_rate=0.1,
         max_length=MOST_TOKENS,
         tokenizer=tokenizer,
     )
-    bert.compile(learning_rate=2e-3)
-    data = keras_lm.data.masked_lm(
-        texts=texts,
-        tokenizer=tokenizer,
-        sequence_length=PRETRAINED_TOKENS,
-        batch_size=32,
-        mask_rate=0.3,
-    )
-    fit(bert, data, steps)
-    return bert
+    for length, rows, share, rate in PHASES:
+        model.compile(learning_rate=rate)
+        data = keras_lm.data.masked_lm(
+            texts=texts,
+            tokenizer=tokenizer,
+            sequence_length=length,
+            batch_size=rows,
+            mask_rate=0.3,
+        )
+        fit(model, data, int(share * steps))
+    return model
 
 
-def main() -> None:
-    """Reads the command line, trains, measures, saves, exports and asks the export."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1_500, help="of pre-training")
-    parser.add_argument("--epochs", type=int, default=3, help="of fine-tuning")
-    parser.add_argument(
-        "--out", type=pathlib.Path, default=pathlib.Path("saved_models/chinese_reviews")
-    )
-    args = parser.parse_args()
-    start, processor = time.monotonic(), time.process_time()
-    keras.utils.set_random_seed(0)
-
-    parts, left_out = keras_lm.data.split_by_hash(reviews(), SHARES, shared_words=SAME_CHARACTERS)
-    train, dev, test = parts.values()
-    print(f"{len(train):,} reviews to train on, {len(dev):,} to watch, {len(test):,} held out")
-    print(f"{len(left_out):,} left out that share {SAME_CHARACTERS} characters with training")
-
-    of_counts = counting(train, dev, test)
-    bert = pretrained([row["text"] for row in train], args.steps)
-    model = keras_lm.TextClassifier(bert, LABELS)
-    model.compile(learning_rate=5e-4)
+def fine_tuned(
+    model: keras_lm.BERT | keras_lm.RoBERTa, train: list[Row], dev: list[Row], epochs: int
+) -> tuple[keras_lm.TextClassifier, float]:
+    """A classifier as it was behind its best epoch on `dev`, and the accuracy there."""
+    classifier = keras_lm.TextClassifier(model, LABELS)
+    classifier.compile(learning_rate=3e-4)
 
     def batches(rows: list[Row], **options):
         return keras_lm.data.classification(
             rows=rows,
-            tokenizer=model.tokenizer,
-            labels=model.labels,
+            tokenizer=classifier.tokenizer,
+            labels=classifier.labels,
             batch_size=32,
             sequence_length=MOST_TOKENS,
             **options,
@@ -139,11 +140,22 @@ def main() -> None:
 
     data = batches(train)
     print(f"{data.num_cut:,} reviews of the training are longer than {MOST_TOKENS} tokens")
-    model.fit(data, validation_data=batches(dev, shuffle=False), epochs=args.epochs, verbose=2)
+    best = keras.callbacks.EarlyStopping(
+        "val_accuracy", mode="max", patience=epochs, restore_best_weights=True
+    )
+    watched = batches(dev, shuffle=False)
+    history = classifier.fit(
+        data, validation_data=watched, epochs=epochs, callbacks=[best], verbose=2
+    )
+    return classifier, max(history.history["val_accuracy"])
 
-    texts = [row["text"] for row in test]
+
+def measure(
+    model: keras_lm.TextClassifier, of_counts: list[str], train: list[Row], test: list[Row]
+) -> list[str]:
+    """Prints figures beside those of others, with intervals, and returns the model's answers."""
     answers = {
-        "fine-tuned": model.predict(texts, verbose=0).labels,
+        "fine-tuned": model.predict([row["text"] for row in test], verbose=0).labels,
         "logistic regression on characters": of_counts,
         "the more frequent label": [max(LABELS, key=[row["label"] for row in train].count)]
         * len(test),
@@ -163,14 +175,44 @@ def main() -> None:
         report(f"{figure}, higher is better", {name: of(x, every) for name, x in found.items()})
         print(f"    95 % interval of the fine-tuned one {low:.3f} to {high:.3f}")
         print(f"    of its lead over logistic regression {least:+.3f} to {most:+.3f}")
+    return answers["fine-tuned"]
+
+
+def divided() -> tuple[list[Row], list[Row], list[Row]]:
+    """Reviews to train on, to watch and choose with, and those that are held out."""
+    parts, left_out = keras_lm.data.split_by_hash(reviews(), SHARES, shared_words=SAME_CHARACTERS)
+    train, dev, test = parts.values()
+    print(f"{len(train):,} reviews to train on, {len(dev):,} to watch, {len(test):,} held out")
+    print(f"{len(left_out):,} left out that share {SAME_CHARACTERS} characters with training")
+    return train, dev, test
+
+
+def main() -> None:
+    """Reads the command line, trains, measures, saves, exports and asks the export."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tokens", choices=["characters", "words"], default="words")
+    parser.add_argument("--steps", type=int, default=2_500, help="of pre-training")
+    parser.add_argument("--epochs", type=int, default=5, help="of fine-tuning; the best counts")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=pathlib.Path("saved_models/chinese_reviews")
+    )
+    args = parser.parse_args()
+    start, processor = time.monotonic(), time.process_time()
+    keras.utils.set_random_seed(0)
+    train, dev, test = divided()
+    of_counts = counting(train, dev, test)
+    backbone = pretrained([row["text"] for row in train], args.tokens, args.steps)
+    model, accuracy = fine_tuned(backbone, train, dev, args.epochs)
+    print(f"Accuracy on dev {accuracy:.3f}")
+    answers = measure(model, of_counts, train, test)
     leave(model, args.out, start)
     print(f"Processor time: {(time.process_time() - processor) / 60:.1f} minutes")
 
     newest = max(args.out.glob("[0-9]*"), key=lambda path: int(path.name))
     classify = tf.saved_model.load(str(newest)).signatures["serving_default"]
-    asked = texts[:200]
+    asked = [row["text"] for row in test[:200]]
     labels = [label.decode() for label in classify(text=tf.constant(asked))["label"].numpy()]
-    alike = sum(a == b for a, b in zip(labels, answers["fine-tuned"], strict=False))
+    alike = sum(a == b for a, b in zip(labels, answers, strict=False))
     print(f"The export's labels of {alike} of {len(asked)} held-out reviews are those of Python")
     for text, label in list(zip(asked, labels, strict=True))[:5]:
         print(f"  {label}  {text:.60}")
