@@ -111,11 +111,11 @@ def test_a_full_queue_answers_503_and_unavailable(small):
 
 
 def test_a_rest_request_has_so_much_time(small):
-    with serving(small, rest_seconds=0.2) as server:
+    with serving(small, rest_seconds=1.0) as server:
         port = server.rest_port
-        assert ask(port, "POST", SLOW, {"inputs": [0.5]})[0] == 504
+        assert ask(port, "POST", SLOW, {"inputs": [2.0]})[0] == 504
         # In the queue behind another one: TensorFlow Serving says so with another code.
-        busy = threading.Thread(target=ask, args=(port, "POST", SLOW, {"inputs": [0.15]}))
+        busy = threading.Thread(target=ask, args=(port, "POST", SLOW, {"inputs": [0.9]}))
         busy.start()
         wait_for_requests(server, 1)
         headers = {"X-Request-Timeout": "0.03"}
