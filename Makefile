@@ -38,7 +38,7 @@ type: $(STAMP) ## mypy
 floors: $(STAMP) ## no floor imports one above it
 	$(BIN)/lint-imports
 
-test: $(STAMP) ## the default suite, about 11 minutes on 2 cores
+test: $(STAMP) ## the default suite, 11 to 17 minutes on 2 cores
 	$(BIN)/python -m pytest $(WORKERS)
 
 test-slow: $(STAMP) ## the long tests; they install old TensorFlow releases under .cache/

@@ -20,6 +20,7 @@ Rewind = Callable[[Any, Tensor, Tensor], Any]
 
 # Which of a row's independent random numbers of each step a draft draws with; 0 is the model's.
 _STREAM = 1
+# Tokens, see `PromptLookup`.
 _LONGEST_REST = 15
 
 
